@@ -1,0 +1,55 @@
+"""Which C files, compiler arguments and libraries each operating system takes.
+
+The one list that ``setup.py`` builds from and that ``.ci/check_targets.py`` checks. Files that every system shares are
+not named: every ``native/*.c`` that does not begin with ``os_`` is one of them.
+"""
+
+from pathlib import Path
+
+_ROOT = Path(__file__).parent
+_NATIVE = Path("src/strongroom/native")
+
+_UNIX = ("os_posix.c",)
+_OF_PLATFORM = {
+    "linux": (*_UNIX, "os_linux.c"),
+    "darwin": (*_UNIX, "os_darwin.c"),
+    "freebsd": (*_UNIX, "os_bsd.c"),
+    "netbsd": (*_UNIX, "os_bsd.c"),
+    "openbsd": (*_UNIX, "os_bsd.c"),
+    "windows": ("os_windows.c", "os_windows_environment.c"),
+}
+
+# BCryptGenRandom, LsaNtStatusToWinError.
+_WINDOWS_LIBRARIES = ("bcrypt", "advapi32")
+# pthread_atfork, where the C library has no threads of its own.
+_THREADS_APART = ("freebsd", "netbsd", "openbsd")
+
+
+def platform_of(name: str) -> str:
+    """Return the platform for a ``sys.platform`` value such as ``"win32"`` or ``"freebsd14"``."""
+    if name == "win32":
+        return "windows"
+    for platform in _OF_PLATFORM:
+        if name.startswith(platform):
+            return platform
+    raise ValueError(f"no native sources for {name!r}; known: {', '.join(_OF_PLATFORM)}")
+
+
+def sources(platform: str) -> list[str]:
+    """Return the C files of ``platform``, relative to the repository, in a fixed order."""
+    common = sorted(path.name for path in (_ROOT / _NATIVE).glob("*.c") if not path.name.startswith("os_"))
+    return [(_NATIVE / name).as_posix() for name in (*common, *_OF_PLATFORM[platform])]
+
+
+def libraries(platform: str) -> list[str]:
+    """Return the names of the libraries to link with, besides the C library."""
+    if platform == "windows":
+        return list(_WINDOWS_LIBRARIES)
+    return ["pthread"] if platform in _THREADS_APART else []
+
+
+def compile_args(platform: str) -> list[str]:
+    """Return compiler arguments for the extension: C11, and nothing visible outside but the module's entry."""
+    if platform == "windows":
+        return ["/std:c11"]  # MSVC; for _Noreturn and _Static_assert
+    return ["-std=c11", "-fvisibility=hidden"]

@@ -1,0 +1,55 @@
+"""Keep secrets in memory that stays out of swap, core dumps, children, other processes and freed heap.
+
+    exceptions, guarantees      the errors, and the words for what memory promises
+    policy                      what must hold, and what happens when it cannot
+    _native, _os                plain C under one Cython file; text and policy per operating system
+    buffers                     LockedBuffer: one secret in guarded, locked pages
+    secret                      Secret: sealed at rest, opened for a block
+    prove, report, cli          the proof on the user's own machine; they use the names below and nothing else
+
+Importing this changes nothing in the process: no lock, no limit, no handler, until the first buffer is made.
+"""
+
+from __future__ import annotations
+
+from strongroom._native import Access, View
+from strongroom.buffers import LockedBuffer, purge
+from strongroom.exceptions import (
+    AccessError,
+    DestroyedError,
+    ForkedError,
+    LockLimitError,
+    PurgedError,
+    SealBrokenError,
+    StrongroomError,
+    StrongroomWarning,
+    SystemCallError,
+    UnsupportedError,
+)
+from strongroom.guarantees import Evidence, Guarantees
+from strongroom.policy import Policy
+from strongroom.secret import Secret
+
+__all__ = [
+    "Access",
+    "AccessError",
+    "DestroyedError",
+    "Evidence",
+    "ForkedError",
+    "Guarantees",
+    "LockLimitError",
+    "LockedBuffer",
+    "Policy",
+    "PurgedError",
+    "SealBrokenError",
+    "Secret",
+    "StrongroomError",
+    "StrongroomWarning",
+    "SystemCallError",
+    "UnsupportedError",
+    "View",
+    "__version__",
+    "purge",
+]
+
+__version__ = "0.1.0"

@@ -1,0 +1,67 @@
+"""Parsers for what Linux says of a process in ``/proc/self``. Pure functions over text, readers beside them.
+
+Source: proc_pid_smaps(5), proc_pid_maps(5), proc_pid_status(5), man-pages 6.10.
+"""
+
+from __future__ import annotations
+
+__all__ = ["Mapping", "parse_smaps", "parse_status_bytes", "read_smaps", "read_status"]
+
+
+class Mapping:
+    """One entry of ``smaps``: the addresses, the protection, the path and the two-letter flags."""
+
+    __slots__ = ("end", "flags", "path", "permissions", "start")
+
+    def __init__(self, start: int, end: int, permissions: str, path: str, flags: frozenset[str]) -> None:
+        self.start = start
+        self.end = end
+        self.permissions = permissions
+        self.path = path
+        self.flags = flags
+
+    def __repr__(self) -> str:
+        return f"Mapping({self.start:#x}, {self.end:#x}, {self.permissions!r}, {self.path!r}, {set(self.flags)!r})"
+
+
+def parse_smaps(text: str) -> list[Mapping]:
+    """Return the mappings in the order in which the kernel lists them.
+
+    A header line starts with two hexadecimal addresses; every other line starts with a word and a colon. A mapping
+    that lost its ``VmFlags`` line (kernels before 3.8, or a listing cut short) has no flags.
+    """
+    mappings: list[Mapping] = []
+    for line in text.splitlines():
+        word, _, rest = line.partition(" ")
+        if word == "VmFlags:":
+            if mappings:
+                mappings[-1].flags = frozenset(rest.split())
+            continue
+        low, dash, high = word.partition("-")
+        if not dash or word.endswith(":"):
+            continue
+        fields = rest.split(None, 4)  # permissions, offset, device, inode, path (which may hold spaces)
+        path = fields[4] if len(fields) > 4 else ""
+        mappings.append(Mapping(int(low, 16), int(high, 16), fields[0], path, frozenset()))
+    return mappings
+
+
+def parse_status_bytes(text: str, field: str) -> int | None:
+    """Return a ``kB`` field of ``status`` in bytes, or ``None`` if it is not there."""
+    for line in text.splitlines():
+        name, _, value = line.partition(":")
+        if name == field:
+            return int(value.split()[0]) * 1024
+    return None
+
+
+def read_smaps() -> list[Mapping]:
+    """Read this process's own mappings, with their flags."""
+    with open("/proc/self/smaps", encoding="utf-8", errors="surrogateescape") as file:
+        return parse_smaps(file.read())
+
+
+def read_status(field: str) -> int | None:
+    """Read a ``kB`` field of this process's own ``status``, in bytes."""
+    with open("/proc/self/status", encoding="utf-8", errors="surrogateescape") as file:
+        return parse_status_bytes(file.read(), field)

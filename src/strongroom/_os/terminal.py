@@ -1,0 +1,104 @@
+"""Asking at the terminal, with echo off, into memory that the caller gives."""
+
+from __future__ import annotations
+
+import os
+
+from strongroom import _native
+from strongroom._os import PLATFORM
+from strongroom.exceptions import UnsupportedError
+
+__all__ = ["LINE_MAX_SIZE", "ask"]
+
+#: The longest line a Unix terminal hands over at once (termios(3), canonical mode: 4096 with its newline).
+LINE_MAX_SIZE = 4096
+
+_NO_TERMINAL = (
+    "there is no terminal to ask at: run this from one, or take the secret from the environment (Secret.from_env) or a "
+    "pipe (Secret.build)"
+)
+
+
+def ask(prompt: str, view: _native.View) -> int:
+    """Show ``prompt``, read one line with echo off straight into ``view`` and return its length without the newline.
+
+    Raises:
+        UnsupportedError: No terminal.
+        EOFError: The terminal was closed before a line came.
+        ValueError: The line is longer than the View.
+    """
+    if PLATFORM == "windows":
+        return _ask_console(prompt, view)
+    return _ask_tty(prompt, view)
+
+
+def _ask_tty(prompt: str, view: _native.View) -> int:
+    import termios
+
+    try:
+        tty = os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
+    except OSError as error:
+        raise UnsupportedError(_NO_TERMINAL) from error
+    try:
+        before = termios.tcgetattr(tty)
+        silent = before[:]
+        silent[3] &= ~(termios.ECHO | termios.ECHOE | termios.ECHOK)
+        silent[3] |= termios.ECHONL | termios.ICANON
+        # TCSAFLUSH drops what was typed before the question: it was echoed.
+        termios.tcsetattr(tty, termios.TCSAFLUSH, silent)
+        try:
+            os.write(tty, prompt.encode())
+            return _read_line(tty, view)
+        finally:
+            termios.tcsetattr(tty, termios.TCSAFLUSH, before)
+    finally:
+        os.close(tty)
+
+
+def _read_line(tty: int, view: _native.View) -> int:
+    filled = 0
+    while filled < len(view):
+        with memoryview(view)[filled:] as rest:
+            got = os.readv(tty, [rest])
+        if got == 0:
+            if filled == 0:
+                raise EOFError("the terminal was closed before a line was typed")
+            return filled
+        filled += got
+        if view[filled - 1] == ord("\n"):
+            return filled - 1
+    raise ValueError(f"the line is longer than {len(view) - 1:,} bytes")
+
+
+def _ask_console(prompt: str, view: _native.View) -> int:
+    import msvcrt
+
+    for character in prompt:
+        msvcrt.putwch(character)  # type: ignore[attr-defined, unused-ignore]
+    filled = 0
+    while True:
+        key = msvcrt.getwch()  # type: ignore[attr-defined, unused-ignore]
+        if key in ("\r", "\n"):
+            msvcrt.putwch("\n")  # type: ignore[attr-defined, unused-ignore]
+            return filled
+        if key == "\x03":
+            raise KeyboardInterrupt
+        if key == "\b":
+            filled = _without_last(view, filled)
+            continue
+        piece = key.encode("utf-8", "surrogatepass")
+        if filled + len(piece) > len(view):
+            raise ValueError(f"the line is longer than {len(view):,} bytes")
+        view[filled : filled + len(piece)] = piece
+        filled += len(piece)
+
+
+def _without_last(view: _native.View, filled: int) -> int:
+    """Take the last UTF-8 character back: its continuation bytes are 10xxxxxx."""
+    while filled > 0:
+        filled -= 1
+        is_continuation = view[filled] & 0xC0 == 0x80
+        view[filled] = 0
+        if not is_continuation:
+            break
+    return filled

@@ -1,0 +1,15 @@
+"""Memory that holds plaintext: buffers over the native blocks, the plan for each, and what is known of it.
+
+Importing this package tells the native layer whom to ask about backings, limits and keepers.
+"""
+
+from __future__ import annotations
+
+from strongroom import _native
+from strongroom.buffers import planning
+from strongroom.buffers.lifecycle import purge
+from strongroom.buffers.locked import LockedBuffer
+
+__all__ = ["LockedBuffer", "purge"]
+
+_native.install_host(planning)

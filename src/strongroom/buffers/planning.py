@@ -1,0 +1,128 @@
+"""What the native layer asks before it makes a block, and when the system refuses one.
+
+In: the size, the words the user gave, the policy. Out: which backing, whether another may stand in, which steps must
+succeed. Everything here runs once per block and never on the way to a secret; what runs rarely is imported when it
+does, so that ``import strongroom`` stays short.
+"""
+
+from __future__ import annotations
+
+from strongroom import _native, guarantees
+from strongroom._os import PLATFORM
+from strongroom.exceptions import LockLimitError, StrongroomError, StrongroomWarning, SystemCallError, UnsupportedError
+from strongroom.policy import Policy
+
+__all__ = ["SMALL_MAX_SIZE", "fell_short", "keepers", "plan", "refusal"]
+
+#: Up to this many bytes ``backing="auto"`` prefers secret memory. A page of it costs ~20 us to fault in and splits the
+#: kernel's own map of RAM for good: too low, and keys and passwords lose the stronger backing; too high, and one large
+#: buffer slows the machine down for everybody.
+SMALL_MAX_SIZE = 64 * 1024
+
+#: The step of the native layer that brings each guarantee about.
+_STEP_OF = {
+    guarantees.LOCKED: "LOCK",
+    guarantees.NO_DUMP: "NO_DUMP",
+    guarantees.NOT_IN_CHILD: "NOT_IN_CHILD",
+    guarantees.NO_MERGE: "NO_MERGE",
+}
+#: What every isolated block has by its layout.
+_BY_LAYOUT = {guarantees.GUARDED, guarantees.CLOSED_AT_REST}
+#: What only secret memory has.
+_BY_SECRETMEM = {guarantees.UNREADABLE_BY_OTHERS, guarantees.NO_MIGRATION, guarantees.NEVER_WRITTEN}
+
+#: What a policy without ``require`` means on each system.
+DEFAULT_REQUIRE = {
+    "linux": frozenset({guarantees.LOCKED, guarantees.NO_DUMP, guarantees.NOT_IN_CHILD}),
+    "windows": frozenset({guarantees.LOCKED}),  # NOT_IN_CHILD without asking: there is no fork
+    "darwin": frozenset({guarantees.LOCKED, guarantees.NOT_IN_CHILD}),
+}
+_DEFAULT = DEFAULT_REQUIRE.get(PLATFORM, frozenset({guarantees.LOCKED, guarantees.NOT_IN_CHILD}))
+
+_can_hibernate: bool | None = None
+
+
+def _auto_prefers_secretmem(size: int) -> bool:
+    global _can_hibernate
+    if PLATFORM != "linux" or size > SMALL_MAX_SIZE:
+        return False
+    if _can_hibernate is None:
+        from strongroom._os import power
+
+        _can_hibernate = power.can_hibernate()
+    return not _can_hibernate
+
+
+def _required_steps(names: frozenset[str]) -> int:
+    steps = {_STEP_OF[name] for name in names if name in _STEP_OF}
+    return sum(1 << index for index, step in enumerate(_native.STEPS) if step in steps)
+
+
+def plan(size: int, backing: str, isolated: bool | None, policy: Policy | None) -> tuple[bool, bool, int]:
+    """Return ``(is_secretmem, may_fall_back, required_steps)`` for a block of ``size`` bytes."""
+    if isolated is False:
+        raise UnsupportedError("isolated=False needs slots, which this version does not have: leave it out")
+    if isolated not in (None, True):
+        raise TypeError(f"isolated must be True, False or None, not {type(isolated).__name__}")
+    if policy is not None and not isinstance(policy, Policy):
+        raise TypeError(f"policy must be a Policy or None, not {type(policy).__name__}")
+    if backing not in ("auto", "locked", "secretmem"):
+        raise ValueError(f"backing must be 'auto', 'locked' or 'secretmem', not {backing!r}")
+    names = _DEFAULT if policy is None or policy.require is None else policy.require
+    only_secretmem = names & _BY_SECRETMEM
+    may_fall_short = policy is not None and policy.on_shortfall != "raise"
+    unmet = names - set(_STEP_OF) - _BY_LAYOUT - _BY_SECRETMEM
+    if backing == "locked":
+        unmet |= only_secretmem
+    if unmet and not may_fall_short:
+        raise UnsupportedError(f"backing={backing!r} cannot give {', '.join(sorted(unmet))} on this system")
+    is_secretmem = backing == "secretmem" or (
+        backing == "auto" and (bool(only_secretmem) or _auto_prefers_secretmem(size))
+    )
+    may_fall_back = backing == "auto" and (not only_secretmem or may_fall_short)
+    return is_secretmem, may_fall_back, 0 if may_fall_short else _required_steps(names)
+
+
+def refusal(call: str, code: int, is_lock_limit: bool, requested: int) -> StrongroomError:
+    """Return the exception for a block that the system refused."""
+    if is_lock_limit:
+        from strongroom._os import limits
+
+        limit, held = limits.lock_limit(), limits.locked_now()
+        # mlock's ENOMEM also means "too many mappings" (mlock(2)): then the numbers do not bear out a limit.
+        if limit is None or held is None or held + requested > limit:
+            return LockLimitError(call, code, requested, limit, held, limits.remedies())
+    if call == "memfd_secret":
+        return UnsupportedError(
+            "this kernel has no secret memory (memfd_secret(2): Linux 5.14, before 6.5 only when booted with "
+            "secretmem.enable=1, and not inside some sandboxes). Use backing='auto' or 'locked'"
+        )
+    if call in ("mmap", "mprotect", "mlock", "mremap(secretmem)"):
+        return SystemCallError(
+            call, code, f"{requested:,} bytes were asked for; memory, address space, or mappings "
+            "(sysctl vm.max_map_count) may have run out"
+        )
+    return SystemCallError(call, code)
+
+
+def fell_short(block: _native.Block, policy: Policy) -> None:
+    """Warn, if the policy says so, of guarantees that a new block does not have."""
+    if policy.on_shortfall != "warn":
+        return
+    _start, _end, steps = block._layout()
+    required = _DEFAULT if policy.require is None else policy.require
+    missing = sorted(name for name in required if name in _STEP_OF and steps[_STEP_OF[name]] is not None)
+    if block.backing != "secretmem":
+        missing += sorted(required & _BY_SECRETMEM)
+    missing += sorted(required - set(_STEP_OF) - _BY_LAYOUT - _BY_SECRETMEM)
+    if missing:
+        import warnings
+
+        warnings.warn(f"this buffer goes without {', '.join(missing)}", StrongroomWarning, stacklevel=3)
+
+
+def keepers(start: int, end: int) -> str:
+    """Return words for what still refers to the memory from ``start`` up to ``end``."""
+    from strongroom.buffers import keepers as search
+
+    return search.keepers(start, end)

@@ -1,0 +1,100 @@
+"""The words for what a piece of memory promises, and the form its evidence takes. Pure: asks nobody.
+
+A guarantee is one of ten promises. For each the system is asked, and afterwards it is asked what it did; the answer
+is one of four words:
+
+``verified``     read back from the operating system, which says so itself
+``requested``    asked for and not refused, but this system offers no way to read it back
+``unavailable``  this kind of memory, or this system, cannot give it
+``refused``      asked for, and the system said no
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "ALL",
+    "CLOSED_AT_REST",
+    "FIXED_LAYOUT",
+    "GUARDED",
+    "LOCKED",
+    "NEVER_WRITTEN",
+    "NOT_IN_CHILD",
+    "NO_DUMP",
+    "NO_MERGE",
+    "NO_MIGRATION",
+    "REFUSED",
+    "REQUESTED",
+    "UNAVAILABLE",
+    "UNREADABLE_BY_OTHERS",
+    "VERIFIED",
+    "Evidence",
+    "Guarantees",
+]
+
+LOCKED = "LOCKED"  #: kept in RAM while the machine runs
+NO_DUMP = "NO_DUMP"  #: left out of core dumps that the kernel writes
+NOT_IN_CHILD = "NOT_IN_CHILD"  #: absent from processes made by fork
+GUARDED = "GUARDED"  #: an inaccessible page on either side
+CLOSED_AT_REST = "CLOSED_AT_REST"  #: inaccessible to this process too, except while open
+UNREADABLE_BY_OTHERS = "UNREADABLE_BY_OTHERS"  #: the kernel itself refuses other processes' reads, root's included
+NO_MIGRATION = "NO_MIGRATION"  #: never moved to another frame, leaving the old one behind unwiped
+NO_MERGE = "NO_MERGE"  #: never deduplicated against pages of other processes
+FIXED_LAYOUT = "FIXED_LAYOUT"  #: the mapping cannot be changed or removed any more
+NEVER_WRITTEN = "NEVER_WRITTEN"  #: contents never reach storage: swap, hibernation image or file
+
+#: Every guarantee, in the order in which they are shown.
+ALL = (
+    LOCKED,
+    NO_DUMP,
+    NOT_IN_CHILD,
+    GUARDED,
+    CLOSED_AT_REST,
+    UNREADABLE_BY_OTHERS,
+    NO_MIGRATION,
+    NO_MERGE,
+    FIXED_LAYOUT,
+    NEVER_WRITTEN,
+)
+
+VERIFIED = "verified"
+REQUESTED = "requested"
+UNAVAILABLE = "unavailable"
+REFUSED = "refused"
+
+
+class Evidence:
+    """What is known about one guarantee of one piece of memory.
+
+    Args:
+        state: ``verified``, ``requested``, ``unavailable`` or ``refused``.
+        source: Where that was read, or which call said it, in words for a log.
+        time: When, in seconds since the epoch.
+    """
+
+    __slots__ = ("source", "state", "time")
+
+    def __init__(self, state: str, source: str, time: float) -> None:
+        self.state = state
+        self.source = source
+        self.time = time
+
+    def __repr__(self) -> str:
+        return f"Evidence({self.state!r}, {self.source!r}, {self.time!r})"
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Evidence):
+            return NotImplemented
+        return (self.state, self.source, self.time) == (other.state, other.source, other.time)
+
+    def __hash__(self) -> int:
+        return hash((self.state, self.source, self.time))
+
+
+class Guarantees(dict[str, Evidence]):
+    """A snapshot: the name of each guarantee and its evidence. ``str()`` of it is a table for people."""
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        width = max((len(name) for name in self), default=0)
+        return "\n".join(f"{name:<{width}}  {self[name].state:<11}  {self[name].source}" for name in self)

@@ -1,0 +1,260 @@
+#include "guarded.h"
+#include "generation.h"
+
+#include <assert.h>
+#include <string.h>
+
+static sr_block *live; /* guarded by SR_MUTEX_BLOCKS */
+static unsigned char canary[SR_CANARY_SIZE];
+static int canary_is_drawn;
+
+/* ---- the list of live blocks ---- */
+
+static void enlist(sr_block *block)
+{
+    sr_os_enter(SR_MUTEX_BLOCKS);
+    block->previous = NULL;
+    block->next = live;
+    if (live != NULL) {
+        live->previous = block;
+    }
+    live = block;
+    sr_os_leave(SR_MUTEX_BLOCKS);
+}
+
+static void delist(sr_block *block)
+{
+    sr_os_enter(SR_MUTEX_BLOCKS);
+    if (block->previous != NULL) {
+        block->previous->next = block->next;
+    } else {
+        live = block->next;
+    }
+    if (block->next != NULL) {
+        block->next->previous = block->previous;
+    }
+    sr_os_leave(SR_MUTEX_BLOCKS);
+}
+
+/* In a child the pages are holes, into which some later mmap would fall, to be read through an inherited
+ * pointer: put inaccessible pages there. Where the system could not leave the pages out, take their content. */
+static void forget_all_in_child(void)
+{
+    for (const sr_block *block = live; block != NULL; block = block->next) {
+        sr_error ignored;
+        if (block->outcomes[SR_STEP_NOT_IN_CHILD].call == NULL) {
+            sr_os_fill_hole(block->pages, block->pages_size);
+        } else {
+            (void)sr_os_decommit(block->pages, block->pages_size, &ignored);
+        }
+    }
+    live = NULL;
+}
+
+/* ---- making one ---- */
+
+static int draw_canary(sr_error *error)
+{
+    unsigned char fresh[SR_CANARY_SIZE];
+    if (canary_is_drawn) {
+        return 0;
+    }
+    if (sr_os_random(fresh, sizeof fresh, error) != 0) {
+        return -1;
+    }
+    sr_os_enter(SR_MUTEX_BLOCKS); /* two first blocks at once: one of the two draws counts */
+    if (!canary_is_drawn) {
+        memcpy(canary, fresh, sizeof canary);
+        canary_is_drawn = 1;
+    }
+    sr_os_leave(SR_MUTEX_BLOCKS);
+    return 0;
+}
+
+size_t sr_block_max_size(void)
+{
+    return SIZE_MAX / 2 - 4 * sr_os_page_size();
+}
+
+static void lay_out(sr_block *block, size_t size)
+{
+    size_t page = sr_os_page_size();
+    assert(size != 0 && size <= sr_block_max_size());
+    block->pages_size = (size + SR_CANARY_SIZE + page - 1) / page * page;
+    block->reserved_size = block->pages_size + 2 * page;
+}
+
+static int take_step(sr_block *block, sr_step step, sr_error *error)
+{
+    void *address = block->pages;
+    size_t size = block->pages_size;
+    switch (step) {
+    case SR_STEP_NO_DUMP: return sr_os_advise_no_dump(address, size, error);
+    case SR_STEP_NOT_IN_CHILD: return sr_os_advise_not_in_child(address, size, error);
+    case SR_STEP_NO_HUGE: return sr_os_advise_no_huge(address, size, error);
+    case SR_STEP_NO_MERGE: return sr_os_advise_no_merge(address, size, error);
+    case SR_STEP_LOCK: return sr_os_lock(address, size, error);
+    case SR_STEP_COUNT: break;
+    }
+    assert(!"a step outside the enumeration");
+    return -1;
+}
+
+/* Secret memory is locked, never dumped, never merged and never collapsed by what it is: asking again only
+ * fails (mlock: ENOMEM). It is inherited by children unless told otherwise. */
+static int is_inherent(sr_backing backing, sr_step step)
+{
+    return backing == SR_BACKING_SECRETMEM && step != SR_STEP_NOT_IN_CHILD;
+}
+
+static int furnish(sr_block *block, unsigned required, sr_error *error)
+{
+    if (block->backing == SR_BACKING_SECRETMEM) {
+        if (sr_os_secretmem(block->pages, block->pages_size, error) != 0) {
+            return -1;
+        }
+    } else if (sr_os_commit(block->pages, block->pages_size, SR_READ_WRITE, error) != 0) {
+        return -1;
+    }
+    block->protection = SR_READ_WRITE;
+    for (int i = 0; i < SR_STEP_COUNT; i++) {
+        sr_step step = (sr_step)i;
+        if (!is_inherent(block->backing, step) && take_step(block, step, &block->outcomes[i]) != 0
+            && (required & (1u << i)) != 0) {
+            *error = block->outcomes[i];
+            return -1;
+        }
+    }
+    /* Touch every page: private pages are shared with the zero page (or with a parent) until first written,
+     * and a lock need not break that sharing on every system. */
+    for (size_t i = 0; i < block->pages_size; i += sr_os_page_size()) {
+        ((volatile unsigned char *)block->pages)[i] = 0;
+    }
+    return 0;
+}
+
+int sr_block_create(sr_block *block, size_t size, sr_backing backing, unsigned required, sr_error *error)
+{
+    memset(block, 0, sizeof *block);
+    if (sr_generation_begin(forget_all_in_child, error) != 0 || draw_canary(error) != 0) {
+        return -1;
+    }
+    lay_out(block, size);
+    block->backing = backing;
+    void *reservation;
+    if (sr_os_reserve(block->reserved_size, &reservation, error) != 0) {
+        return -1;
+    }
+    block->reservation = reservation;
+    block->pages = block->reservation + sr_os_page_size();
+    if (furnish(block, required, error) == 0) {
+        sr_block_place(block, size);
+        if (sr_block_protect(block, SR_NO_ACCESS, error) == 0) {
+            block->generation = sr_generation();
+            enlist(block);
+            return 0;
+        }
+    }
+    sr_error ignored; /* the first failure is the one to report; nothing secret was in these pages yet */
+    (void)sr_os_release(block->reservation, block->reserved_size, &ignored);
+    block->reservation = NULL;
+    return -1;
+}
+
+/* ---- using one ---- */
+
+int sr_block_protect(sr_block *block, sr_protection protection, sr_error *error)
+{
+    if (block->protection == protection) {
+        return 0;
+    }
+    if (sr_os_protect(block->pages, block->pages_size, protection, error) != 0) {
+        return -1;
+    }
+    block->protection = protection;
+    return 0;
+}
+
+void sr_block_place(sr_block *block, size_t size)
+{
+    assert(size != 0 && size + SR_CANARY_SIZE <= block->pages_size);
+    block->size = size;
+    block->data = block->pages + block->pages_size - size;
+    memcpy(block->data - SR_CANARY_SIZE, canary, SR_CANARY_SIZE);
+}
+
+int sr_block_is_intact(const sr_block *block)
+{
+    return memcmp(block->data - SR_CANARY_SIZE, canary, SR_CANARY_SIZE) == 0;
+}
+
+static int is_untouched_below(const sr_block *block)
+{
+    unsigned char seen = 0;
+    for (const unsigned char *byte = block->pages; byte < block->data - SR_CANARY_SIZE; byte++) {
+        seen |= *byte;
+    }
+    return seen == 0;
+}
+
+int sr_block_wipe(sr_block *block, sr_error *error)
+{
+    if (sr_block_protect(block, SR_READ_WRITE, error) != 0) {
+        return -1;
+    }
+    int is_damaged = !sr_block_is_intact(block) || !is_untouched_below(block);
+    sr_os_wipe(block->pages, block->pages_size);
+    if (is_damaged) {
+        sr_blocks_die();
+    }
+    sr_block_place(block, block->size);
+    return 0;
+}
+
+int sr_block_destroy(sr_block *block, sr_error *error)
+{
+    if (sr_block_wipe(block, error) != 0) {
+        return -1;
+    }
+    delist(block);
+    if (sr_os_release(block->reservation, block->reserved_size, error) != 0) {
+        enlist(block);
+        return -1;
+    }
+    block->reservation = NULL;
+    return 0;
+}
+
+void sr_block_forget(sr_block *block)
+{
+    delist(block);
+    block->reservation = NULL;
+}
+
+/* ---- all of them ---- */
+
+void sr_blocks_wipe_all(void)
+{
+    sr_os_enter(SR_MUTEX_BLOCKS);
+    for (sr_block *block = live; block != NULL; block = block->next) {
+        sr_error ignored; /* each of the others still deserves its turn */
+        (void)sr_block_wipe(block, &ignored);
+    }
+    sr_os_leave(SR_MUTEX_BLOCKS);
+}
+
+/* Without the mutex: its holder may be the thread whose memory went wrong, and waiting is not allowed here.
+ * The list is only ever changed by single pointer stores, so walking it forward ends. No checks either:
+ * there may be more than one damaged block, and none of them changes what is to be done. */
+_Noreturn void sr_blocks_die(void)
+{
+    sr_error ignored;
+    (void)sr_os_forbid_dumps(&ignored);
+    for (sr_block *block = live; block != NULL; block = block->next) {
+        if (sr_block_protect(block, SR_READ_WRITE, &ignored) == 0) {
+            sr_os_wipe(block->pages, block->pages_size);
+        }
+    }
+    sr_os_die("strongroom: memory in front of a secret was overwritten (damaged canary). "
+              "Every secret has been wiped; ending the process.\n");
+}

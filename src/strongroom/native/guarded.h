@@ -1,0 +1,86 @@
+/* One secret in pages of its own.
+ *
+ *     reservation                       pages                                data
+ *     | guard page, never accessible    | zeros ... | canary 16 B | secret   | guard page, never accessible |
+ *                                                                 |<- size ->|
+ *
+ * The secret ends where the upper guard begins: reading or writing one byte past it faults at once. One byte
+ * before it hits the canary, and further down the zeros up to the lower guard; both are checked whenever a
+ * writer leaves and at the end. There is always room for the canary, at exact page sizes too (one page more).
+ *
+ * A block describes itself in ordinary memory that the caller owns and must not move or copy while the block
+ * is alive: all live blocks are linked in a list, so that they can be wiped together and forgotten in a child.
+ */
+#ifndef SR_GUARDED_H
+#define SR_GUARDED_H
+
+#include "sr_os.h"
+
+/* Wide enough that a random match is out of the question, small enough that 32-byte secrets keep one page. */
+#define SR_CANARY_SIZE 16
+
+typedef enum sr_backing { SR_BACKING_LOCKED = 0, SR_BACKING_SECRETMEM = 1 } sr_backing;
+
+/* What is asked of the system for each block, one call each. The order is the order of the calls. */
+typedef enum sr_step {
+    SR_STEP_NO_DUMP,
+    SR_STEP_NOT_IN_CHILD,
+    SR_STEP_NO_HUGE,
+    SR_STEP_NO_MERGE,
+    SR_STEP_LOCK,
+    SR_STEP_COUNT
+} sr_step;
+
+/* How a step went: call == NULL means done. */
+typedef sr_error sr_outcome;
+
+typedef struct sr_block {
+    struct sr_block *next, *previous;
+    unsigned char *reservation; /* NULL: holds no memory */
+    size_t reserved_size;
+    unsigned char *pages;
+    size_t pages_size;
+    unsigned char *data;
+    size_t size;
+    uint64_t generation;
+    sr_backing backing;
+    sr_protection protection;
+    sr_outcome outcomes[SR_STEP_COUNT];
+} sr_block;
+
+/* Make a block of `size` bytes (at least 1), zero-filled and inaccessible. `required` has bit (1 << step) set
+ * for each step that must succeed; when one does not, everything is given back and *error says which call.
+ * Secret memory that the system refuses is an error in any case. */
+int sr_block_create(sr_block *block, size_t size, sr_backing backing, unsigned required, sr_error *error);
+
+/* The largest size sr_block_create can lay out, in bytes. */
+size_t sr_block_max_size(void);
+
+/* NO_ACCESS, READ_ONLY or READ_WRITE for the pages between the guards. */
+int sr_block_protect(sr_block *block, sr_protection protection, sr_error *error);
+
+/* Use the last `size` bytes of an accessible block from now on, a canary before them; the rest is zeros. */
+void sr_block_place(sr_block *block, size_t size);
+
+/* 1 if the canary is as it was. The block must be readable. */
+int sr_block_is_intact(const sr_block *block);
+
+/* Check the canary, overwrite everything between the guards with zeros, put the canary back. Makes the pages
+ * READ_WRITE and leaves them so. A damaged canary ends the process (sr_blocks_die), after the wiping. */
+int sr_block_wipe(sr_block *block, sr_error *error);
+
+/* Wipe, then give the memory back. When the system refuses a step, the block keeps its memory and may be
+ * destroyed again. */
+int sr_block_destroy(sr_block *block, sr_error *error);
+
+/* Stop tracking a block whose description is about to go away, memory and all: only after sr_block_destroy
+ * was refused. */
+void sr_block_forget(sr_block *block);
+
+/* Wipe every live block of this process and leave its pages mapped. */
+void sr_blocks_wipe_all(void);
+
+/* A canary is damaged, memory is not what it should be: forbid dumps, wipe every block, say so, abort. */
+_Noreturn void sr_blocks_die(void);
+
+#endif

@@ -1,0 +1,129 @@
+/* The OS contract: every system call strongroom makes goes through one of these.
+ *
+ * One declaration here, one definition per operating system in os_*.c (os_posix.c is shared by the
+ * Unixes, os_linux.c / os_darwin.c / os_bsd.c hold what differs; os_windows.c stands alone). The build
+ * picks the files; nobody above this line asks which system it is on.
+ *
+ * Rules that hold for each function:
+ *   - Addresses and sizes arrive page-aligned and non-zero. Rounding and overflow checks happen once,
+ *     above this layer; here they are only asserted.
+ *   - Functions that can fail return 0 on success and -1 on failure, and on failure fill *error with the
+ *     name of the native call and its errno (Unix) or GetLastError (Windows). Nothing is printed, nothing
+ *     is retried, nothing is rolled back here: the caller knows what else depends on the range.
+ *   - What a system cannot do at all fails with SR_UNSUPPORTED as the code, naming the call it lacks.
+ *   - No function allocates from the heap. All may be called from any thread.
+ */
+#ifndef SR_OS_H
+#define SR_OS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* Not an errno and not a Windows error code on any supported system. */
+#define SR_UNSUPPORTED (-1)
+
+typedef struct sr_error {
+    const char *call; /* static string: the native call that failed, for example "mlock" */
+    int64_t code;     /* errno, GetLastError(), or SR_UNSUPPORTED */
+} sr_error;
+
+/* Page protections carry Windows' values (memoryapi.h) on every system. */
+typedef enum sr_protection {
+    SR_NO_ACCESS = 0x01,
+    SR_READ_ONLY = 0x02,
+    SR_READ_WRITE = 0x04,
+    SR_EXECUTE = 0x10,
+    SR_EXECUTE_READ = 0x20,
+    SR_EXECUTE_READ_WRITE = 0x40
+} sr_protection;
+
+/* What the CPU and the OS map in, and the step in which reservations are placed, both in bytes. */
+size_t sr_os_page_size(void);
+size_t sr_os_granularity(void);
+
+/* ---- address space ------------------------------------------------------------------------------- */
+
+/* Reserve `size` bytes of address space anywhere: inaccessible, no memory behind it. */
+int sr_os_reserve(size_t size, void **address, sr_error *error);
+
+/* Put zero-filled private memory behind part of a reservation. Not resident until touched. */
+int sr_os_commit(void *address, size_t size, sr_protection protection, sr_error *error);
+
+/* Take the memory back but keep the address space; a later commit reads as zeros. Drops locks and advice. */
+int sr_os_decommit(void *address, size_t size, sr_error *error);
+
+/* Give a whole reservation back. `size` is what was reserved (Windows ignores it). */
+int sr_os_release(void *address, size_t size, sr_error *error);
+
+int sr_os_protect(void *address, size_t size, sr_protection protection, sr_error *error);
+
+/* ---- keeping pages in RAM -------------------------------------------------------------------------- */
+
+/* A failed lock may have locked part of the range (Linux does): the caller unlocks or releases it. */
+int sr_os_lock(void *address, size_t size, sr_error *error);
+int sr_os_unlock(void *address, size_t size, sr_error *error);
+
+/* 1 if `error` came from a lock or secret mapping refused for want of lock budget or privilege. */
+int sr_os_is_lock_limit(const sr_error *error);
+
+/* ---- advice: one call each, each with its own result (values must never be OR-ed into one call) ---- */
+
+int sr_os_advise_no_dump(void *address, size_t size, sr_error *error);       /* left out of core dumps */
+int sr_os_advise_not_in_child(void *address, size_t size, sr_error *error);  /* absent after fork */
+int sr_os_advise_wipe_in_child(void *address, size_t size, sr_error *error); /* zeros after fork */
+int sr_os_advise_no_huge(void *address, size_t size, sr_error *error);       /* never collapsed to huge pages */
+int sr_os_advise_no_merge(void *address, size_t size, sr_error *error);      /* never deduplicated */
+
+/* ---- memory the kernel itself does not map --------------------------------------------------------- */
+
+/* Replace committed or reserved pages at `address` by secret memory (Linux memfd_secret), READ_WRITE and
+ * zero-filled. The file descriptor is closed before this returns: an open one could be taken by another
+ * process with pidfd_getfd. Locked by nature; never call sr_os_lock on it. */
+int sr_os_secretmem(void *address, size_t size, sr_error *error);
+
+/* ---- randomness and wiping -------------------------------------------------------------------------- */
+
+/* Fill from the operating system's generator, whatever the size; never short, never from user space. */
+int sr_os_random(void *buffer, size_t size, sr_error *error);
+
+/* Overwrite with zeros in a way no compiler may remove. Any address, any size, zero included. */
+void sr_os_wipe(void *address, size_t size);
+
+/* ---- the environment ---------------------------------------------------------------------------------- */
+
+/* The process's own copy of an environment variable, as bytes (UTF-8 on Windows) without a terminator.
+ * SR_UNSUPPORTED with the call "getenv" if there is none of that name. */
+int sr_os_environment_size(const char *name, size_t *size, sr_error *error);
+
+/* Copy the value, `size` bytes as just asked, to `buffer`; fails as above if it changed in between. */
+int sr_os_environment_read(const char *name, void *buffer, size_t size, sr_error *error);
+
+/* Overwrite the value where it lies, as far as the system lets a process reach it, then remove the variable. */
+int sr_os_environment_wipe(const char *name, sr_error *error);
+
+/* ---- fork -------------------------------------------------------------------------------------------- */
+
+/* Every native mutex there is, in the order in which the at-fork handler takes them. All are leaves:
+ * nothing that can block, allocate or call Python happens while one is held. */
+typedef enum sr_mutex { SR_MUTEX_BLOCKS = 0, SR_MUTEX_COUNT } sr_mutex;
+void sr_os_enter(sr_mutex which);
+void sr_os_leave(sr_mutex which);
+
+/* Call `in_child` in every child made by fork(), with all mutexes free. Once per process; async-signal-safe
+ * work only in `in_child`. Succeeds and does nothing where there is no fork. */
+int sr_os_at_fork(void (*in_child)(void), sr_error *error);
+
+/* Fill a hole that sr_os_advise_not_in_child left in a child with inaccessible pages, unless something
+ * else is mapped there already. Async-signal-safe; best effort. */
+void sr_os_fill_hole(void *address, size_t size);
+
+/* ---- the last resort ----------------------------------------------------------------------------------- */
+
+/* Ask the OS not to write a core or crash report of this process. Async-signal-safe. */
+int sr_os_forbid_dumps(sr_error *error);
+
+/* One write of a NUL-terminated message to standard error, then end the process abnormally. Cannot be
+ * caught, runs no handlers of ours or Python's, allocates nothing. */
+_Noreturn void sr_os_die(const char *message);
+
+#endif

@@ -1,0 +1,7 @@
+"""``Secret``: sealed at rest, opened for a block."""
+
+from __future__ import annotations
+
+from strongroom.secret.secret import Secret
+
+__all__ = ["Secret"]

@@ -1,0 +1,172 @@
+"""``Secret``: the class most users need."""
+
+from __future__ import annotations
+
+from strongroom import _native
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Self
+
+__all__ = ["Secret"]
+
+
+class Secret(_native.Sealed):
+    """Keep bytes encrypted in ordinary memory and decrypt them into locked memory for the length of a block.
+
+    Any number of secrets fit under any lock limit: at rest each is ciphertext, and only the key and what is open at
+    the moment occupy locked pages. A secret never changes; make another one instead.
+
+        token = Secret.from_env("API_TOKEN")
+        with token.open() as view:
+            signature = hmac.digest(view, message, "sha256")
+
+    ``repr`` shows the length; ``str``, ``format``, ``pickle`` and ``copy`` refuse; ``==`` takes the same time wherever
+    two values of one length differ.
+
+    Does not protect against: whoever reads this process's memory while the secret is open, or reads the key's page;
+    copies made from it (``reveal``, other libraries); code running in this process.
+
+    Version added: 0.1.
+    """
+
+    __slots__ = ()
+
+    def __init__(self) -> None:
+        raise TypeError("make a secret with Secret.random, Secret.build, Secret.from_env or Secret.from_prompt")
+
+    @classmethod
+    def build(cls, size: int, fill: Callable[[_native.View], int | None]) -> Self:
+        """Let ``fill`` write a secret into locked memory, then seal it.
+
+        Args:
+            size: Bytes the View has, at least 1.
+            fill: Called once with a writable View of ``size`` zero bytes. What it returns is the number of bytes it
+                wrote (``os.readv`` returns that), or ``None`` for all of them.
+
+        Returns:
+            The sealed secret; the memory that ``fill`` wrote to is wiped.
+
+        Raises:
+            ValueError, TypeError: A size that makes no sense, or ``fill`` returned one.
+            LockLimitError: No memory can be locked for the key or for the View.
+            BufferError: ``fill`` kept a buffer of the View; says who holds it.
+
+        Version added: 0.1.
+        """
+        from strongroom.secret import sealing  # the cipher library only loads for those who seal
+
+        sealing.ensure_key()
+        secret: Self = cls.__new__(cls)
+        secret._seal(size, fill)
+        return secret
+
+    @classmethod
+    def random(cls, size: int) -> Self:
+        """Draw ``size`` random bytes from the operating system's generator, straight into locked memory.
+
+        Raises:
+            ValueError, TypeError: A size that makes no sense.
+            LockLimitError: No memory can be locked.
+
+        Source: getrandom(2), getentropy(3), BCryptGenRandom.
+
+        Version added: 0.1.
+        """
+        return cls.build(size, _native.fill_random)
+
+    @classmethod
+    def from_env(cls, name: str, *, scrub: bool = True) -> Self:
+        """Take the value of an environment variable, as bytes.
+
+        Args:
+            name: The variable's name.
+            scrub: Also overwrite the value where it lies (the block the kernel put on the stack, the C library's
+                string, the bytes object in ``os.environ``) and remove the variable.
+
+        Raises:
+            KeyError: There is no such variable.
+            ValueError: It is empty, or the name cannot be one.
+            LockLimitError: No memory can be locked.
+
+        Platform notes: on Windows the variable is removed; the system's own copies cannot be reached.
+
+        Does not protect against: copies made before (a ``str`` from ``os.environ[...]``, the parent process, a child
+        already started, the shell's history).
+
+        Source: getenv(3), environ(7).
+
+        Version added: 0.1.
+        """
+        from strongroom.secret import sources
+
+        size, fill = sources.from_env(name)
+        secret = cls.build(size, fill)
+        if scrub:
+            sources.scrub_env(name)
+        return secret
+
+    @classmethod
+    def from_prompt(cls, text: str = "Secret: ", *, confirm: bool = False) -> Self:
+        """Ask at the terminal with echo off; what is typed goes straight into locked memory.
+
+        Args:
+            text: The question, shown as it is.
+            confirm: Ask twice and refuse two different answers.
+
+        Raises:
+            UnsupportedError: There is no terminal.
+            EOFError: The terminal was closed.
+            ValueError: Nothing was typed, the line is too long (4,095 bytes), or the two answers differ.
+            LockLimitError: No memory can be locked.
+
+        Platform notes: Unix reads ``/dev/tty``, whatever standard input is; Windows reads the console.
+
+        Does not protect against: the kernel's terminal buffer, a terminal emulator or a multiplexer that keeps what is
+        typed, a key logger.
+
+        Source: termios(3).
+
+        Version added: 0.1.
+        """
+        from strongroom.secret import sources
+
+        secret = cls.build(*sources.from_prompt(text))
+        if confirm:
+            again = cls.build(*sources.from_prompt(f"Again, {text}"))
+            is_same = secret == again
+            again.destroy()
+            if not is_same:
+                secret.destroy()
+                raise ValueError("the two answers differ")
+        return secret
+
+    def reveal(self) -> bytes:
+        """Return a copy as ``bytes``, in ordinary memory, which nobody can wipe.
+
+        Raises:
+            DestroyedError, ForkedError, PurgedError, SealBrokenError: There is nothing to reveal.
+            LockLimitError: No memory can be locked to open it.
+
+        Version added: 0.1.
+        """
+        with self.open() as view:
+            return bytes(view)
+
+    def reveal_text(self) -> str:
+        """Return a copy as ``str`` (UTF-8), in ordinary memory, which nobody can wipe.
+
+        Raises:
+            ValueError: It is not UTF-8; the error does not hold the bytes.
+            DestroyedError, ForkedError, PurgedError, SealBrokenError: There is nothing to reveal.
+            LockLimitError: No memory can be locked to open it.
+
+        Version added: 0.1.
+        """
+        with self.open() as view:
+            try:
+                return str(view, "utf-8")
+            except UnicodeDecodeError:
+                pass  # that error carries the bytes: it must not travel, nor be the context of another
+        raise ValueError("this secret is not UTF-8 text: use reveal() or open()")
