@@ -12,7 +12,6 @@ cdef extern from "native/sr_os.h" nogil:
         const char *call
         int64_t code
     ctypedef enum sr_protection:
-        SR_NO_ACCESS
         SR_READ_ONLY
         SR_READ_WRITE
     int sr_os_is_lock_limit(const sr_error *error)
@@ -46,6 +45,7 @@ cdef extern from "native/guarded.h" nogil:
         sr_error outcomes[SR_STEP_COUNT]
     size_t sr_block_max_size()
     int sr_block_create(sr_block *block, size_t size, sr_backing backing, unsigned required, sr_error *error)
+    int sr_block_close(sr_block *block, sr_error *error)
     int sr_block_protect(sr_block *block, sr_protection protection, sr_error *error)
     void sr_block_place(sr_block *block, size_t size)
     int sr_block_is_intact(const sr_block *block)

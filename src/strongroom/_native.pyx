@@ -33,8 +33,8 @@ from strongroom.exceptions import (
 )
 
 from strongroom._contract cimport (
-    Py_AtExit, Py_REFCNT, SR_BACKING_LOCKED, SR_BACKING_SECRETMEM, SR_CANARY_SIZE, SR_KEY_SIZE, SR_NO_ACCESS,
-    SR_READ_ONLY, SR_READ_WRITE, SR_STEP_COUNT, sr_block, sr_block_create, sr_block_destroy, sr_block_forget,
+    Py_AtExit, Py_REFCNT, SR_BACKING_LOCKED, SR_BACKING_SECRETMEM, SR_CANARY_SIZE, SR_KEY_SIZE,
+    SR_READ_ONLY, SR_READ_WRITE, SR_STEP_COUNT, sr_block, sr_block_close, sr_block_create, sr_block_destroy, sr_block_forget,
     sr_block_is_intact, sr_block_max_size, sr_block_place, sr_block_protect, sr_block_wipe, sr_blocks_die,
     sr_blocks_wipe_all, sr_decrypt, sr_encrypt, sr_engine, sr_engine_self_test, sr_envelope, sr_envelope_drop,
     sr_error, sr_generation, sr_os_environment_read, sr_os_environment_size, sr_os_environment_wipe,
@@ -187,7 +187,7 @@ cdef class Block:
         self.require_usable()
         if self.exports and not (self.readers or self.writers) and not self.is_room:
             raise self.still_kept("was left by an earlier block")
-        if not self.is_room and (self.block.protection == SR_NO_ACCESS or (writable and not self.writers)):
+        if self.block.protection != SR_READ_WRITE:  # never stricter here: somebody else may be writing
             if sr_block_protect(&self.block, SR_READ_WRITE if writable else SR_READ_ONLY, &error):
                 _raise(&error)
         if writable:
@@ -225,7 +225,10 @@ cdef class Block:
         if self.is_doomed:
             if sr_block_destroy(&self.block, &error):
                 _raise(&error)
-        elif sr_block_protect(&self.block, SR_READ_ONLY if self.readers else SR_NO_ACCESS, &error):
+        elif self.readers:
+            if sr_block_protect(&self.block, SR_READ_ONLY, &error):
+                _raise(&error)
+        elif sr_block_close(&self.block, &error):
             _raise(&error)
         return 0
 
@@ -548,13 +551,18 @@ cdef class Sealed:
         cdef sr_error error
         cdef size_t wanted = _checked_size(size)
         cdef Block room
+        cdef Access access
         cdef int failed = 0
         if self.envelope.ciphertext != NULL:
             raise ValueError("this secret has its content already: secrets never change")
         room = _take_room(wanted)
         try:
-            with _new_access(room, None, True) as view:
+            access = _new_access(room, None, True)
+            with access as view:
                 written = fill(view)
+                access.require_open()  # fill is the user's code: it may have forked, or purged
+                if not has_sealer():
+                    raise PurgedError("purge() ran while this secret was being made")
                 if written is not None:
                     if type(written) is not int:
                         raise TypeError("fill must return None or the number of bytes it wrote, "
@@ -595,6 +603,7 @@ cdef class Sealed:
             _idle_rooms.append(room)
             self.room.readers += 1
             return self.room
+        self.require_usable()
         if sr_unseal(&_sealer, &self.envelope, room.block.data):
             room.settle()
             raise SealBrokenError(f"this {type(self).__name__} is not what was sealed: its ciphertext was changed")
@@ -683,6 +692,8 @@ def begin_sealing(Block key, size_t encrypt, size_t decrypt, size_t nonce_size, 
     engine.nonce_size = nonce_size
     engine.tag_size = tag_size
     k, n, a, m, c = example
+    if has_sealer():  # another thread was first; a second key would orphan what was sealed under its
+        return True
     if sr_engine_self_test(&engine, k, n, a, len(a), m, len(m), c):
         return False
     key.enter(False)

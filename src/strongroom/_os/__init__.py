@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-__all__ = ["PLATFORM"]
+__all__ = ["LOCKS_INACCESSIBLE_PAGES", "PLATFORM"]
 
 
 def _platform() -> str:
@@ -17,3 +17,7 @@ def _platform() -> str:
 
 #: ``linux``, ``windows``, ``darwin``, ``freebsd``, ``netbsd`` or ``openbsd``.
 PLATFORM = _platform()
+
+#: Whether a locked page stays locked when it becomes inaccessible. Windows unlocks it (ERROR_WAS_UNLOCKED), so closed
+#: buffers are read-only there instead.
+LOCKS_INACCESSIBLE_PAGES = PLATFORM != "windows"

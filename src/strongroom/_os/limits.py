@@ -7,8 +7,22 @@ from strongroom._os import PLATFORM, procfs
 __all__ = ["lock_limit", "locked_now", "remedies"]
 
 
+#: The capability that lifts the limit; capabilities(7), include/uapi/linux/capability.h.
+_CAP_IPC_LOCK = 14
+
+
+def _may_lock_anything() -> bool:
+    try:
+        capabilities = procfs.read_status("CapEff")
+    except OSError:
+        return False
+    return capabilities is not None and bool(int(capabilities, 16) >> _CAP_IPC_LOCK & 1)
+
+
 def lock_limit() -> int | None:
-    """Return the soft limit on locked memory in bytes, or ``None`` if there is none or the system does not say."""
+    """Return how many bytes this process may lock, or ``None`` if there is no limit or the system does not say."""
+    if _may_lock_anything():
+        return None
     try:
         import resource  # Unix only
 
@@ -21,9 +35,10 @@ def lock_limit() -> int | None:
 def locked_now() -> int | None:
     """Return the bytes this process has locked, ours and others', or ``None`` if the system does not say."""
     try:
-        return procfs.read_status("VmLck")
+        kilobytes = procfs.read_status("VmLck")
     except OSError:
         return None
+    return None if kilobytes is None else int(kilobytes.split()[0]) * 1024
 
 
 def remedies(platform: str = PLATFORM) -> str:

@@ -5,7 +5,7 @@ Source: proc_pid_smaps(5), proc_pid_maps(5), proc_pid_status(5), man-pages 6.10.
 
 from __future__ import annotations
 
-__all__ = ["Mapping", "parse_smaps", "parse_status_bytes", "read_smaps", "read_status"]
+__all__ = ["Mapping", "parse_smaps", "parse_status", "read_smaps", "read_status"]
 
 
 class Mapping:
@@ -46,12 +46,12 @@ def parse_smaps(text: str) -> list[Mapping]:
     return mappings
 
 
-def parse_status_bytes(text: str, field: str) -> int | None:
-    """Return a ``kB`` field of ``status`` in bytes, or ``None`` if it is not there."""
+def parse_status(text: str, field: str) -> str | None:
+    """Return what ``status`` says of a field, or ``None`` if it is not there."""
     for line in text.splitlines():
         name, _, value = line.partition(":")
         if name == field:
-            return int(value.split()[0]) * 1024
+            return value.strip()
     return None
 
 
@@ -61,7 +61,7 @@ def read_smaps() -> list[Mapping]:
         return parse_smaps(file.read())
 
 
-def read_status(field: str) -> int | None:
-    """Read a ``kB`` field of this process's own ``status``, in bytes."""
+def read_status(field: str) -> str | None:
+    """Read one field of this process's own ``status``."""
     with open("/proc/self/status", encoding="utf-8", errors="surrogateescape") as file:
-        return parse_status_bytes(file.read(), field)
+        return parse_status(file.read(), field)

@@ -7,7 +7,7 @@ import time
 
 from strongroom import _native
 from strongroom import guarantees as words
-from strongroom._os import PLATFORM, procfs
+from strongroom._os import LOCKS_INACCESSIBLE_PAGES, PLATFORM, procfs
 from strongroom.exceptions import NO_SUCH_CALL
 from strongroom.guarantees import Evidence, Guarantees
 
@@ -46,6 +46,8 @@ def judge_steps(steps: Steps, is_secretmem: bool, now: float) -> Guarantees:
             found[name] = Evidence(state, _reason(failure), now)
         elif step is not None:
             found[name] = Evidence(words.REQUESTED, "the call succeeded", now)
+        elif name == words.CLOSED_AT_REST and not LOCKS_INACCESSIBLE_PAGES:
+            found[name] = Evidence(words.UNAVAILABLE, "read-only: this system unlocks inaccessible pages", now)
         elif name in (words.GUARDED, words.CLOSED_AT_REST):
             found[name] = Evidence(words.REQUESTED, "by the layout of the block", now)
         elif is_secretmem and name != words.FIXED_LAYOUT:
@@ -96,10 +98,12 @@ def judge_smaps(
             set_state(name, words.VERIFIED, f"secret memory: {reason} (mm/secretmem.c)")
     else:
         found[words.NO_MIGRATION] = Evidence(
-            words.UNAVAILABLE, "the kernel may move a locked page and leave the old copy in free RAM", now)
+            words.UNAVAILABLE, "the kernel may move a locked page and leave the old copy in free RAM", now
+        )
         found[words.NEVER_WRITTEN] = Evidence(words.UNAVAILABLE, "hibernation writes locked pages to disk", now)
         found[words.UNREADABLE_BY_OTHERS] = Evidence(
-            words.UNAVAILABLE, "root, and where ptrace allows it the same user, reads locked pages", now)
+            words.UNAVAILABLE, "root, and where ptrace allows it the same user, reads locked pages", now
+        )
     return found
 
 

@@ -8,7 +8,7 @@ does, so that ``import strongroom`` stays short.
 from __future__ import annotations
 
 from strongroom import _native, guarantees
-from strongroom._os import PLATFORM
+from strongroom._os import LOCKS_INACCESSIBLE_PAGES, PLATFORM
 from strongroom.exceptions import LockLimitError, StrongroomError, StrongroomWarning, SystemCallError, UnsupportedError
 from strongroom.policy import Policy
 
@@ -27,7 +27,7 @@ _STEP_OF = {
     guarantees.NO_MERGE: "NO_MERGE",
 }
 #: What every isolated block has by its layout.
-_BY_LAYOUT = {guarantees.GUARDED, guarantees.CLOSED_AT_REST}
+_BY_LAYOUT = {guarantees.GUARDED} | ({guarantees.CLOSED_AT_REST} if LOCKS_INACCESSIBLE_PAGES else set())
 #: What only secret memory has.
 _BY_SECRETMEM = {guarantees.UNREADABLE_BY_OTHERS, guarantees.NO_MIGRATION, guarantees.NEVER_WRITTEN}
 
@@ -89,8 +89,10 @@ def refusal(call: str, code: int, is_lock_limit: bool, requested: int) -> Strong
         from strongroom._os import limits
 
         limit, held = limits.lock_limit(), limits.locked_now()
-        # mlock's ENOMEM also means "too many mappings" (mlock(2)): then the numbers do not bear out a limit.
-        if limit is None or held is None or held + requested > limit:
+        # mlock's ENOMEM also means "no memory" and "too many mappings" (mlock(2)). Where the numbers are to be had
+        # and do not bear out a limit, it was one of those.
+        is_within = held is not None and (limit is None or held + requested <= limit)
+        if not is_within:
             return LockLimitError(call, code, requested, limit, held, limits.remedies())
     if call == "memfd_secret":
         return UnsupportedError(
@@ -99,8 +101,10 @@ def refusal(call: str, code: int, is_lock_limit: bool, requested: int) -> Strong
         )
     if call in ("mmap", "mprotect", "mlock", "mremap(secretmem)"):
         return SystemCallError(
-            call, code, f"{requested:,} bytes were asked for; memory, address space, or mappings "
-            "(sysctl vm.max_map_count) may have run out"
+            call,
+            code,
+            f"{requested:,} bytes were asked for; memory, address space, or mappings "
+            "(sysctl vm.max_map_count) may have run out",
         )
     return SystemCallError(call, code)
 

@@ -84,7 +84,7 @@ static void lay_out(sr_block *block, size_t size)
     block->reserved_size = block->pages_size + 2 * page;
 }
 
-static int take_step(sr_block *block, sr_step step, sr_error *error)
+static int ask(const sr_block *block, sr_step step, sr_error *error)
 {
     void *address = block->pages;
     size_t size = block->pages_size;
@@ -100,17 +100,33 @@ static int take_step(sr_block *block, sr_step step, sr_error *error)
     return -1;
 }
 
-/* Secret memory is locked, never dumped, never merged and never collapsed by what it is: asking again only
- * fails (mlock: ENOMEM). It is inherited by children unless told otherwise. */
-static int is_inherent(sr_backing backing, sr_step step)
+static void take_step(sr_block *block, sr_step step)
 {
-    return backing == SR_BACKING_SECRETMEM && step != SR_STEP_NOT_IN_CHILD;
+    sr_outcome refused;
+    if (ask(block, step, &refused) != 0) {
+        block->outcomes[step] = refused;
+    }
+}
+
+/* Secret memory is locked, never dumped, never merged and never collapsed by what it is: asking again only fails
+ * (mlock: ENOMEM). It is inherited by children unless told otherwise, and it is a shared mapping: a child forked
+ * before it is marked would see whatever is written here later. A fork waits for the mutex, so there is no such
+ * child. */
+static int furnish_secretmem(sr_block *block, sr_error *error)
+{
+    sr_os_enter(SR_MUTEX_BLOCKS);
+    int result = sr_os_secretmem(block->pages, block->pages_size, error);
+    if (result == 0) {
+        take_step(block, SR_STEP_NOT_IN_CHILD);
+    }
+    sr_os_leave(SR_MUTEX_BLOCKS);
+    return result;
 }
 
 static int furnish(sr_block *block, unsigned required, sr_error *error)
 {
     if (block->backing == SR_BACKING_SECRETMEM) {
-        if (sr_os_secretmem(block->pages, block->pages_size, error) != 0) {
+        if (furnish_secretmem(block, error) != 0) {
             return -1;
         }
     } else if (sr_os_commit(block->pages, block->pages_size, SR_READ_WRITE, error) != 0) {
@@ -119,8 +135,10 @@ static int furnish(sr_block *block, unsigned required, sr_error *error)
     block->protection = SR_READ_WRITE;
     for (int i = 0; i < SR_STEP_COUNT; i++) {
         sr_step step = (sr_step)i;
-        if (!is_inherent(block->backing, step) && take_step(block, step, &block->outcomes[i]) != 0
-            && (required & (1u << i)) != 0) {
+        if (block->backing != SR_BACKING_SECRETMEM) {
+            take_step(block, step);
+        }
+        if (block->outcomes[i].call != NULL && (required & (1u << i)) != 0) {
             *error = block->outcomes[i];
             return -1;
         }
@@ -149,7 +167,7 @@ int sr_block_create(sr_block *block, size_t size, sr_backing backing, unsigned r
     block->pages = block->reservation + sr_os_page_size();
     if (furnish(block, required, error) == 0) {
         sr_block_place(block, size);
-        if (sr_block_protect(block, SR_NO_ACCESS, error) == 0) {
+        if (sr_block_close(block, error) == 0) {
             block->generation = sr_generation();
             enlist(block);
             return 0;
@@ -173,6 +191,11 @@ int sr_block_protect(sr_block *block, sr_protection protection, sr_error *error)
     }
     block->protection = protection;
     return 0;
+}
+
+int sr_block_close(sr_block *block, sr_error *error)
+{
+    return sr_block_protect(block, sr_os_resting_protection(), error);
 }
 
 void sr_block_place(sr_block *block, size_t size)

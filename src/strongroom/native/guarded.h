@@ -56,8 +56,11 @@ int sr_block_create(sr_block *block, size_t size, sr_backing backing, unsigned r
 /* The largest size sr_block_create can lay out, in bytes. */
 size_t sr_block_max_size(void);
 
-/* NO_ACCESS, READ_ONLY or READ_WRITE for the pages between the guards. */
+/* READ_ONLY or READ_WRITE for the pages between the guards. */
 int sr_block_protect(sr_block *block, sr_protection protection, sr_error *error);
+
+/* As inaccessible as the system allows for locked pages: NO_ACCESS on Unix, READ_ONLY on Windows. */
+int sr_block_close(sr_block *block, sr_error *error);
 
 /* Use the last `size` bytes of an accessible block from now on, a canary before them; the rest is zeros. */
 void sr_block_place(sr_block *block, size_t size);

@@ -1,5 +1,5 @@
-/* The part of the OS contract that is FreeBSD's, NetBSD's and OpenBSD's own. Compiled on every CI run; not yet
- * run on any of them.
+/* The part of the OS contract that is FreeBSD's, NetBSD's and OpenBSD's own. Compiled on every CI run; not
+ * yet run on any of them.
  *
  * The three differ in what they have, not in how it is called, so the preprocessor asks for the feature and
  * never for the system:
@@ -10,7 +10,8 @@
  *     zeros in a child         INHERIT_ZERO (2017)  MAP_INHERIT_ZERO     MAP_INHERIT_ZERO (5.6)
  *     getentropy               12.0                 10.0                 5.6
  *
- * Sources: madvise(2) of FreeBSD, minherit(2) and getentropy(2 or 3) of all three, mmap(2) of OpenBSD.
+ * Sources: madvise(2) and procctl(2) of FreeBSD 14, minherit(2) of FreeBSD (March 15, 2017) and OpenBSD 7.7,
+ * getentropy(2 or 3) of all three, sys/mman.h of FreeBSD 14, NetBSD 10.1 and OpenBSD 7.
  */
 #include "sr_os.h"
 

@@ -54,7 +54,7 @@ int sr_os_advise_wipe_in_child(void *address, size_t size, sr_error *error)
     return unsupported(error, "minherit(INHERIT_ZERO)");
 }
 
-/* Superpages exist only for mappings that ask for them (VM_FLAGS_SUPERPAGE_SIZE_2MB): none is ever collapsed. */
+/* Superpages exist only where a mapping asks for them (VM_FLAGS_SUPERPAGE_SIZE_2MB): none is collapsed. */
 int sr_os_advise_no_huge(void *address, size_t size, sr_error *error)
 {
     (void)address;

@@ -13,6 +13,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -25,6 +26,17 @@
 #endif
 #ifndef MAP_ANONYMOUS
 #define MAP_ANONYMOUS MAP_ANON
+#endif
+
+/* A reservation must allow every protection that a later commit may ask for. Where the system ties that to the
+ * first mapping it has to be said there: FreeBSD mmap(2) with vm.imply_prot_max, NetBSD mmap(2) with PaX MPROTECT. */
+#define PROT_ANY (PROT_READ | PROT_WRITE | PROT_EXEC)
+#if defined(PROT_MAX)
+#define PROT_RESERVED (PROT_NONE | PROT_MAX(PROT_ANY))
+#elif defined(PROT_MPROTECT)
+#define PROT_RESERVED (PROT_NONE | PROT_MPROTECT(PROT_ANY))
+#else
+#define PROT_RESERVED PROT_NONE
 #endif
 
 static int failed(sr_error *error, const char *call)
@@ -74,7 +86,7 @@ size_t sr_os_granularity(void)
 int sr_os_reserve(size_t size, void **address, sr_error *error)
 {
     assert_pages(NULL, size);
-    void *got = mmap(NULL, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    void *got = mmap(NULL, size, PROT_RESERVED, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (got == MAP_FAILED) {
         return failed(error, "mmap");
     }
@@ -91,7 +103,7 @@ int sr_os_decommit(void *address, size_t size, sr_error *error)
 {
     assert_pages(address, size);
     int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED;
-    return mmap(address, size, PROT_NONE, flags, -1, 0) == MAP_FAILED ? failed(error, "mmap") : 0;
+    return mmap(address, size, PROT_RESERVED, flags, -1, 0) == MAP_FAILED ? failed(error, "mmap") : 0;
 }
 
 int sr_os_release(void *address, size_t size, sr_error *error)
@@ -104,6 +116,11 @@ int sr_os_protect(void *address, size_t size, sr_protection protection, sr_error
 {
     assert_pages(address, size);
     return mprotect(address, size, native_protection(protection)) != 0 ? failed(error, "mprotect") : 0;
+}
+
+sr_protection sr_os_resting_protection(void)
+{
+    return SR_NO_ACCESS;
 }
 
 int sr_os_lock(void *address, size_t size, sr_error *error)
@@ -140,6 +157,8 @@ void sr_os_wipe(void *address, size_t size)
 
 /* ---- the environment ---- */
 
+extern char **environ;
+
 /* getenv(3) hands out a pointer to the value itself: into the block the kernel put on the stack at exec for
  * variables that came with the process, into the heap for those set since. */
 int sr_os_environment_size(const char *name, size_t *size, sr_error *error)
@@ -171,9 +190,11 @@ int sr_os_environment_read(const char *name, void *buffer, size_t size, sr_error
 
 int sr_os_environment_wipe(const char *name, sr_error *error)
 {
-    char *value = getenv(name);
-    if (value != NULL) {
-        sr_os_wipe(value, strlen(value));
+    size_t length = strlen(name);
+    for (char **entry = environ; entry != NULL && *entry != NULL; entry++) { /* a name may stand there twice */
+        if (strncmp(*entry, name, length) == 0 && (*entry)[length] == '=') {
+            sr_os_wipe(*entry + length + 1, strlen(*entry + length + 1));
+        }
     }
     return unsetenv(name) != 0 ? failed(error, "unsetenv") : 0;
 }
@@ -247,10 +268,15 @@ void sr_os_fill_hole(void *address, size_t size)
 
 _Noreturn void sr_os_die(const char *message)
 {
-    ssize_t ignored = write(STDERR_FILENO, message, strlen(message)); /* nothing left to do if it fails */
-    (void)ignored;
-    signal(SIGABRT, SIG_DFL);
     sigset_t set;
+    sigfillset(&set); /* SIGPIPE from a closed standard error would run a handler, and that may exit */
+    pthread_sigmask(SIG_SETMASK, &set, NULL);
+    struct pollfd standard_error = {STDERR_FILENO, POLLOUT, 0};
+    if (poll(&standard_error, 1, 0) == 1 && (standard_error.revents & POLLOUT) != 0) { /* a full pipe would wait */
+        ssize_t ignored = write(STDERR_FILENO, message, strlen(message));
+        (void)ignored;
+    }
+    signal(SIGABRT, SIG_DFL);
     sigemptyset(&set);
     sigaddset(&set, SIGABRT);
     pthread_sigmask(SIG_UNBLOCK, &set, NULL);

@@ -1,12 +1,13 @@
 /* The OS contract on Windows, whole; the environment has a file of its own (os_windows_environment.c).
  *
- * The contract is Windows' model to begin with, so most functions are one call. Three things differ from Unix:
+ * The contract is Windows' model to begin with, so most functions are one call. Three things differ:
  *
- *   - A lock ends when a page becomes inaccessible. VirtualLock refuses PAGE_NOACCESS pages, and turning locked
- *     pages into PAGE_NOACCESS (or PAGE_GUARD) takes them out of the working set and drops their lock without
- *     any failure: that is what winerror.h's ERROR_WAS_UNLOCKED (715, STATUS_WAS_UNLOCKED) is about, an
- *     informational status that VirtualProtect turns into plain success. Whoever needs a lock to last must close
- *     pages to READ_ONLY at most, or keep what lies in closed pages encrypted.
+ *   - A lock ends when a page becomes inaccessible. VirtualLock refuses PAGE_NOACCESS pages, and a change
+ *     to PAGE_NOACCESS takes locked pages out of the working set without any failure. winerror.h says so:
+ *     ERROR_WAS_UNLOCKED (715), "the page protection of a locked page was changed to 'No Access' and the
+ *     page was unlocked from memory and from the process"; as STATUS_WAS_UNLOCKED it is informational, and
+ *     VirtualProtect returns TRUE. Whoever needs a lock to last must close pages to READ_ONLY at most, or
+ *     keep what lies in closed pages encrypted.
  *   - Locks do not nest, and decommitting ends them.
  *   - There is no fork. A child is a new program with an address space of its own, so "absent in a child" and
  *     "zeros in a child" hold by themselves and are answered with success.
@@ -117,6 +118,13 @@ int sr_os_protect(void *address, size_t size, sr_protection protection, sr_error
 
 /* ---- keeping pages in RAM ---- */
 
+/* A locked page whose protection becomes PAGE_NOACCESS is unlocked (winerror.h, ERROR_WAS_UNLOCKED), and the call
+ * succeeds nevertheless: a secret at rest would be free to go to the page file. Read-only pages stay locked. */
+sr_protection sr_os_resting_protection(void)
+{
+    return SR_READ_ONLY;
+}
+
 int sr_os_lock(void *address, size_t size, sr_error *error)
 {
     assert_pages(address, size);
@@ -130,7 +138,8 @@ int sr_os_unlock(void *address, size_t size, sr_error *error)
 }
 
 /* ERROR_WORKING_SET_QUOTA (1453) is Windows' answer when the minimum working set is used up. Wine, which has
- * mlock underneath, answers ERROR_ACCESS_DENIED, and Windows never does for a process's own committed pages. */
+ * mlock underneath, answers ERROR_ACCESS_DENIED (for pages that are not committed as well, so the caller must
+ * not lock those); Windows has no such answer for a process's own pages. */
 int sr_os_is_lock_limit(const sr_error *error)
 {
     if (strcmp(error->call, "VirtualLock") != 0) {
@@ -194,10 +203,11 @@ int sr_os_secretmem(void *address, size_t size, sr_error *error)
 
 /* ---- randomness and wiping ---- */
 
-/* BCryptGenRandom is the documented way to the system's generator; RtlGenRandom has no error code and no header,
- * ProcessPrng no import library. All three end in the same place, and that place is a generator inside this
- * process (bcryptprimitives.dll) that the kernel seeds: Windows 10 offers no other, so "never from user space"
- * cannot be had here. Its failures are NTSTATUS; LsaNtStatusToWinError gives the code GetLastError would. */
+/* BCryptGenRandom is the documented way to the system's generator; RtlGenRandom has no error code and no
+ * header, ProcessPrng no import library. All three end in the same place, and that place is a generator
+ * inside this process (bcryptprimitives.dll) that the kernel seeds: Windows 10 offers no other, so "never
+ * from user space" cannot be had here. Its failures are NTSTATUS; LsaNtStatusToWinError gives the code that
+ * GetLastError would. */
 int sr_os_random(void *buffer, size_t size, sr_error *error)
 {
     unsigned char *next = buffer;
@@ -249,8 +259,8 @@ void sr_os_fill_hole(void *address, size_t size)
 
 /* ---- the last resort ---- */
 
-/* With this error mode an unhandled exception ends the process without calling Windows Error Reporting, and so
- * without the dump it may be set up to keep (LocalDumps). A dump that somebody else takes is not prevented. */
+/* With this error mode an unhandled exception ends the process without calling Windows Error Reporting, and
+ * so without the dump it may be set up to keep (LocalDumps). Dumps taken by others are not stopped. */
 int sr_os_forbid_dumps(sr_error *error)
 {
     (void)error;

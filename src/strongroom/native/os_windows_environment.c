@@ -1,9 +1,13 @@
-/* The environment on Windows: three copies of each variable, kept by two parties.
+/* The environment on Windows: several copies of each variable, kept by several parties.
  *
  * The system's own (in the process parameters, reached through Get- and SetEnvironmentVariable), and those of
- * the C runtime, which copies the whole environment onto its heap when a program starts: wide for programs that
- * begin in wmain, as python.exe does, narrow as soon as any library calls getenv. Reading asks the system.
- * Wiping overwrites all three. What the runtime's start-up code had in passing is out of reach.
+ * the C runtime, which copies the whole environment onto its heap when a program starts: wide for programs
+ * that begin in wmain, as python.exe does, narrow as soon as any library calls getenv. Reading asks the
+ * system. Wiping overwrites the system's copy and the two in the runtime's tables.
+ *
+ * That is not all there is: what the start-up code of each runtime held in passing stays on the heap, out of
+ * reach. Under Wine 8, whose own runtimes are loaded too, 8 of 11 copies were left. A variable is no place
+ * for a secret on Windows; wiping it only shortens the list.
  *
  * Values are converted in pages of their own, wiped and given back at once: nothing here touches the heap.
  */
@@ -16,8 +20,8 @@
 #include <string.h>
 #include <wchar.h>
 
-/* Characters in a variable's name, terminator included. Windows allows up to 32,767; longer ones than this are
- * refused, and by name (MultiByteToWideChar, ERROR_INSUFFICIENT_BUFFER). */
+/* Characters in a variable's name, terminator included. Windows allows up to 32,767; longer ones than this
+ * are refused, and by name (MultiByteToWideChar, ERROR_INSUFFICIENT_BUFFER). */
 #define NAME_MAX_LENGTH 512
 
 static int failed(sr_error *error, const char *call)
@@ -54,7 +58,7 @@ static void drop(scratch *value)
     VirtualFree(value->text, 0, MEM_RELEASE);
 }
 
-/* GetEnvironmentVariableW counts the terminator when it asks for room and leaves it out when it has answered. */
+/* GetEnvironmentVariableW counts the terminator when it asks for room, and not when it has answered. */
 static int fetch(const char *name, scratch *value, sr_error *error)
 {
     wchar_t wide[NAME_MAX_LENGTH];
@@ -63,7 +67,8 @@ static int fetch(const char *name, scratch *value, sr_error *error)
     }
     DWORD room = GetEnvironmentVariableW(wide, NULL, 0);
     if (room == 0) {
-        return GetLastError() == ERROR_ENVVAR_NOT_FOUND ? is_absent(error) : failed(error, "GetEnvironmentVariable");
+        return GetLastError() == ERROR_ENVVAR_NOT_FOUND ? is_absent(error)
+                                                        : failed(error, "GetEnvironmentVariable");
     }
     value->length = room - 1;
     value->text = VirtualAlloc(NULL, room * sizeof(wchar_t), MEM_RESERVE | MEM_COMMIT, PAGE_READWRITE);
@@ -85,7 +90,8 @@ static int utf8_size(const scratch *value, size_t *size, sr_error *error)
     *size = 0;
     if (value->length != 0) {
         int length = (int)value->length;
-        int got = WideCharToMultiByte(CP_UTF8, WC_ERR_INVALID_CHARS, value->text, length, NULL, 0, NULL, NULL);
+        int got = WideCharToMultiByte(CP_UTF8, WC_ERR_INVALID_CHARS, value->text, length, NULL, 0, NULL,
+                                      NULL);
         if (got == 0) {
             return failed(error, "WideCharToMultiByte");
         }
@@ -124,9 +130,9 @@ int sr_os_environment_read(const char *name, void *buffer, size_t size, sr_error
     return result;
 }
 
-/* The tables are only searched where they exist: getenv and _wgetenv make the missing one, a copy of everything.
- * A name outside ASCII is looked up in the narrow table by its UTF-8 bytes, which are right only where UTF-8 is
- * the process's code page. */
+/* The tables are only searched where they exist: getenv and _wgetenv make the missing one, a copy of
+ * everything. A name outside ASCII is looked up in the narrow table by its UTF-8 bytes, which are right only
+ * where UTF-8 is the process's code page. */
 static void wipe_runtime_copies(const char *name, const wchar_t *wide)
 {
     wchar_t *wide_value = _wenviron != NULL ? _wgetenv(wide) : NULL;
@@ -140,7 +146,7 @@ static void wipe_runtime_copies(const char *name, const wchar_t *wide)
 }
 
 /* The system's copy cannot be reached by address, but a value of the same length is written over the old one
- * (seen under Wine; not documented by Microsoft). Removing the variable afterwards moves the rest together. */
+ * (seen under Wine; not documented by Microsoft). Removing the variable then moves the rest together. */
 int sr_os_environment_wipe(const char *name, sr_error *error)
 {
     wchar_t wide[NAME_MAX_LENGTH];
@@ -161,7 +167,7 @@ int sr_os_environment_wipe(const char *name, sr_error *error)
     } else if (error->code != SR_UNSUPPORTED) {
         return -1;
     }
-    (void)_wputenv_s(wide, L""); /* the runtime's tables; also removes the system's copy, but not everywhere */
+    (void)_wputenv_s(wide, L""); /* the runtime's tables; most runtimes remove the system's copy too */
     if (!SetEnvironmentVariableW(wide, NULL) && GetLastError() != ERROR_ENVVAR_NOT_FOUND) {
         return failed(error, "SetEnvironmentVariable");
     }

@@ -1,7 +1,7 @@
 /* The OS contract: every system call strongroom makes goes through one of these.
  *
  * One declaration here, one definition per operating system in os_*.c (os_posix.c is shared by the
- * Unixes, os_linux.c / os_darwin.c / os_bsd.c hold what differs; os_windows.c stands alone). The build
+ * Unixes, os_linux.c / os_darwin.c / os_bsd.c hold what differs; os_windows*.c stand alone). The build
  * picks the files; nobody above this line asks which system it is on.
  *
  * Rules that hold for each function:
@@ -57,9 +57,13 @@ int sr_os_release(void *address, size_t size, sr_error *error);
 
 int sr_os_protect(void *address, size_t size, sr_protection protection, sr_error *error);
 
+/* The strictest protection under which this system keeps a locked page locked: NO_ACCESS on Unix. */
+sr_protection sr_os_resting_protection(void);
+
 /* ---- keeping pages in RAM -------------------------------------------------------------------------- */
 
-/* A failed lock may have locked part of the range (Linux does): the caller unlocks or releases it. */
+/* A failed lock may have locked part of the range (Linux does): the caller unlocks or releases it. Whether locks
+ * nest differs (Linux, Windows: no; macOS, OpenBSD: yes): each range is locked once and released as a whole. */
 int sr_os_lock(void *address, size_t size, sr_error *error);
 int sr_os_unlock(void *address, size_t size, sr_error *error);
 
@@ -83,7 +87,8 @@ int sr_os_secretmem(void *address, size_t size, sr_error *error);
 
 /* ---- randomness and wiping -------------------------------------------------------------------------- */
 
-/* Fill from the operating system's generator, whatever the size; never short, never from user space. */
+/* Fill from the operating system's generator, whatever the size; never short. The system calls it the kernel's on
+ * Unix; on Windows it runs in this process on a seed that the kernel gives. */
 int sr_os_random(void *buffer, size_t size, sr_error *error);
 
 /* Overwrite with zeros in a way no compiler may remove. Any address, any size, zero included. */
@@ -122,8 +127,8 @@ void sr_os_fill_hole(void *address, size_t size);
 /* Ask the OS not to write a core or crash report of this process. Async-signal-safe. */
 int sr_os_forbid_dumps(sr_error *error);
 
-/* One write of a NUL-terminated message to standard error, then end the process abnormally. Cannot be
- * caught, runs no handlers of ours or Python's, allocates nothing. */
+/* One write of a NUL-terminated message to standard error, if that takes it at once, then end the process
+ * abnormally. Cannot be caught, runs no signal handler, waits for nothing, allocates nothing. */
 _Noreturn void sr_os_die(const char *message);
 
 #endif

@@ -1,0 +1,151 @@
+"""The house rule: imports point one way, and only certain rooms hold certain things."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGE = ROOT / "src" / "strongroom"
+
+#: From the ground up: a module may import from lower numbers, and from its own package.
+LEVELS = {
+    "exceptions": 0,
+    "guarantees": 0,
+    "policy": 1,
+    "_native": 1,
+    "_os": 2,
+    "vm": 3,
+    "buffers": 3,
+    "secret": 4,
+    "process": 4,
+    "": 5,  # the façade
+    "report": 6,
+    "scan": 6,
+    "doctor": 6,
+    "prove": 7,
+    "testing": 7,
+    "cli": 8,
+    "__main__": 8,
+}
+#: Above the façade only its names are used, not the rooms below it.
+USERS_OF_THE_FACADE = {"prove", "testing", "cli", "__main__"}
+
+
+def room_of(module: str) -> str:
+    """The first name below strongroom: ``strongroom.buffers.locked`` lives in ``buffers``."""
+    parts = module.split(".")
+    return parts[1] if len(parts) > 1 else ""
+
+
+def python_files() -> list[Path]:
+    return sorted(PACKAGE.rglob("*.py"))
+
+
+def module_of(path: Path) -> str:
+    parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imports_of(path: Path) -> Iterator[str]:
+    """Every strongroom module that a file imports, functions' own imports included."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (name.name for name in node.names if name.name.split(".")[0] == "strongroom")
+        elif isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "strongroom":
+            assert node.level == 0, f"{path}: relative imports hide the room"
+            for name in node.names:
+                inner = f"{node.module}.{name.name}"
+                is_module = (
+                    (PACKAGE.parent / inner.replace(".", "/")).with_suffix(".py").exists()
+                    or (PACKAGE.parent / inner.replace(".", "/")).is_dir()
+                    or inner == "strongroom._native"
+                )
+                yield inner if is_module else node.module
+
+
+def breaches(module: str, imported: list[str]) -> list[str]:
+    """Each import of ``module`` that points the wrong way, in words."""
+    here = room_of(module)
+    found = []
+    for other in imported:
+        there = room_of(other)
+        if there == here and here != "":
+            continue
+        if LEVELS[there] >= LEVELS[here]:
+            found.append(f"{module} imports {other}: {there or 'the façade'} is not below {here or 'the façade'}")
+        if here in USERS_OF_THE_FACADE and LEVELS[there] < LEVELS[""]:
+            found.append(f"{module} imports {other}: only the façade's names are for it")
+        if ".attackers" in module and there in ("_native", "scan"):
+            found.append(f"{module} imports {other}: evidence must come by a different road")
+    return found
+
+
+@pytest.mark.parametrize("path", python_files(), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports_point_one_way(path: Path) -> None:
+    """A module imports only what lies below it."""
+    assert breaches(module_of(path), list(imports_of(path))) == []
+
+
+def test_a_breach_is_noticed() -> None:
+    """The rule can fail: upward, sideways, past the façade and by an attacker."""
+    assert breaches("strongroom.buffers.locked", ["strongroom.secret"])
+    assert breaches("strongroom.vm.region", ["strongroom.buffers"])
+    assert breaches("strongroom.prove.runner", ["strongroom._native"])
+    assert len(breaches("strongroom.prove.attackers.memory", ["strongroom._native"])) == 2
+
+
+def test_attackers_use_nothing_of_ours() -> None:
+    """The attackers import no strongroom module outside their own package."""
+    for path in sorted((PACKAGE / "prove" / "attackers").rglob("*.py")):
+        for name in imports_of(path):
+            assert name.startswith("strongroom.prove.attackers"), f"{path.name} imports {name}"
+
+
+def test_only_the_os_room_asks_which_system_it_is() -> None:
+    """``sys.platform``, ``os.name`` and ``platform.system`` are read in ``_os`` alone."""
+    switch = re.compile(r"\bsys\.platform\b|\bos\.name\b|\bplatform\.system\b")
+    users = [path for path in python_files() if switch.search(path.read_text())]
+    assert {path.relative_to(PACKAGE).parts[0] for path in users} <= {"_os"}, users
+
+
+def test_native_code_is_plain_c() -> None:
+    """No C file includes Python.h or asks which system it is for; system headers stay in ``os_*.c``."""
+    system = {"sys/mman.h", "windows.h", "unistd.h", "pthread.h", "sys/prctl.h", "sys/syscall.h", "signal.h"}
+    files = sorted((PACKAGE / "native").glob("*.[ch]"))
+    assert files
+    for path in files:
+        text = path.read_text()
+        included = set(re.findall(r'#\s*include\s*[<"]([^>"]+)[>"]', text))
+        assert "Python.h" not in included, path
+        assert not re.search(r"#\s*if.*\b(_WIN32|__linux__|__APPLE__)\b", text), path
+        if not path.name.startswith("os_"):
+            assert not included & system, path
+
+
+def test_every_operating_system_has_the_same_functions() -> None:
+    """Each function of the contract is defined exactly once for each system that the build knows."""
+    import sys
+
+    sys.path.insert(0, str(ROOT))
+    try:
+        import native_sources
+    finally:
+        sys.path.remove(str(ROOT))
+    declared = set(re.findall(r"\b(sr_os_\w+)\(", (PACKAGE / "native" / "sr_os.h").read_text()))
+    for platform in ("linux", "darwin", "freebsd", "netbsd", "openbsd", "windows"):
+        text = "\n".join((ROOT / name).read_text() for name in native_sources.sources(platform))
+        defined = re.findall(r"^(?!static)[A-Za-z_][\w ]*?[ *](sr_os_\w+)\([^;{]*\)\s*\{", text, re.MULTILINE)
+        assert sorted(defined) == sorted(declared), platform
+
+
+@pytest.mark.parametrize(
+    ("pattern", "limit"), [("**/*.py", 350), ("native/*.c", 300), ("native/*.h", 200), ("*.pyx", 800)]
+)
+def test_files_stay_small(pattern: str, limit: int) -> None:
+    """A file that outgrows its purpose is two files."""
+    sizes = {path: len(path.read_text().splitlines()) for path in PACKAGE.glob(pattern)}
+    assert sizes
+    assert {path.name: size for path, size in sizes.items() if size > limit} == {}

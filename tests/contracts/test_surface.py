@@ -1,0 +1,155 @@
+"""What users see: exported names, the stub, the README, the numbers in the docs."""
+
+import ast
+import inspect
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import strongroom
+from strongroom import _native, guarantees
+from strongroom._os import terminal
+from strongroom.buffers import planning
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_all_is_sorted_and_complete() -> None:
+    """``__all__`` is sorted, every name in it exists, and nothing public is missing from it."""
+    assert list(strongroom.__all__) == sorted(strongroom.__all__)
+    public = {
+        name
+        for name, value in vars(strongroom).items()
+        if not name.startswith("_") and not inspect.ismodule(value) and name != "annotations"
+    }
+    assert public == set(strongroom.__all__) - {"__version__"}
+
+
+def test_each_exported_class_has_one_home() -> None:
+    """A public class is exported by the façade and defined in exactly one module."""
+    for name in strongroom.__all__:
+        value = getattr(strongroom, name)
+        if inspect.isclass(value):
+            assert value.__module__.startswith("strongroom."), name
+            assert getattr(sys.modules[value.__module__], name) is value
+
+
+def test_stub_lists_what_the_module_has() -> None:
+    """``_native.pyi`` and the compiled module have the same names, and their classes the same members."""
+    tree = ast.parse((ROOT / "src" / "strongroom" / "_native.pyi").read_text())
+    stub: dict[str, set[str]] = {}
+    for node in tree.body:
+        if isinstance(node, ast.ClassDef):
+            names = {
+                item.name if isinstance(item, ast.FunctionDef) else item.target.id  # type: ignore[union-attr]
+                for item in node.body
+                if isinstance(item, ast.FunctionDef | ast.AnnAssign)
+            }
+            stub[node.name] = names
+        elif isinstance(node, ast.FunctionDef):
+            stub[node.name] = set()
+        elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+            stub[node.target.id] = set()
+    del stub["_Host"]  # a protocol, not an object
+    imported = {*strongroom.exceptions.__all__, "NO_SUCH_CALL", "annotations"}
+    module = {name for name in vars(_native) if not name.startswith("_") and name not in imported}
+    assert set(stub) == module
+    for name, members in stub.items():
+        kind = getattr(_native, name)
+        if inspect.isclass(kind):
+            own = {member for member in vars(kind) if not re.fullmatch(r"__\w+__", member)}
+            own -= {"__pyx_vtable__"}
+            assert {m for m in members if not re.fullmatch(r"__\w+__", m)} == own, name
+
+
+def test_every_public_thing_has_a_docstring() -> None:
+    """Each exported class and function says what it is, and its public methods too."""
+    for name in strongroom.__all__:
+        value = getattr(strongroom, name)
+        if inspect.isclass(value) or inspect.isfunction(value):
+            assert value.__doc__, name
+            for member, thing in vars(value).items():
+                if not member.startswith("_") and callable(thing):
+                    assert thing.__doc__, f"{name}.{member}"
+
+
+def test_every_test_says_what_it_holds() -> None:
+    """Each test states the behaviour it checks in its docstring."""
+    silent = [
+        f"{path.name}: {node.name}"
+        for path in sorted((ROOT / "tests").rglob("test_*.py"))
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.FunctionDef) and node.name.startswith("test_") and not ast.get_docstring(node)
+    ]
+    assert silent == []
+
+
+def test_importing_changes_nothing() -> None:
+    """``import strongroom`` locks nothing, starts nothing, and loads neither the cipher library nor slow modules."""
+    code = """if True:
+        import json, sys
+        def state():
+            status = open("/proc/self/status").read()
+            return [line for line in status.splitlines() if line.startswith(("VmLck", "Threads", "SigCgt"))]
+        before = state(); modules = set(sys.modules)
+        import strongroom
+        print(json.dumps({"same": state() == before, "new": sorted(set(sys.modules) - modules)}))
+    """
+    if not Path("/proc/self/status").exists():
+        pytest.skip("needs /proc: run on Linux")
+    ran = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True, check=True)
+    seen = json.loads(ran.stdout)
+    assert seen["same"]
+    slow = {"dataclasses", "typing", "secrets", "pathlib", "importlib.metadata", "nacl", "cffi", "ctypes", "enum"}
+    assert slow & set(seen["new"]) == set()
+
+
+def code_blocks(path: Path, language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", path.read_text(), re.DOTALL)
+
+
+def test_readme_examples_run() -> None:
+    """The Python in the README runs as it stands, and its assertions hold."""
+    blocks = code_blocks(ROOT / "README.md", "python")
+    assert len(blocks) >= 2
+    for block in blocks:
+        ran = subprocess.run([sys.executable, "-I", "-c", block], capture_output=True, text=True, check=False)
+        assert ran.returncode == 0, ran.stderr
+
+
+def test_ci_runs_the_readme_command() -> None:
+    """``.ci/run`` runs the README's second command to the letter."""
+    commands = [block.strip() for block in code_blocks(ROOT / "README.md", "sh")]
+    assert commands[0].endswith("strongroom prove")
+    assert "README.md" in (ROOT / ".ci" / "run").read_text()
+    assert commands[1].endswith(".venv/bin/pytest")
+
+
+def test_numbers_in_prose_are_the_constants() -> None:
+    """What the documents say of sizes is what the code does."""
+    locked = strongroom.LockedBuffer.__doc__ or ""
+    assert f"plus {_native.CANARY_SIZE} bytes for the canary" in locked
+    assert f"up to {planning.SMALL_MAX_SIZE // 1024} KiB" in locked
+    assert f"{terminal.LINE_MAX_SIZE - 1:,} bytes" in (strongroom.Secret.from_prompt.__doc__ or "")
+    security = (ROOT / "SECURITY.md").read_text()
+    assert f"a {_native.CANARY_SIZE}-byte canary" in security
+    assert f"the {_native.KEY_SIZE} bytes they are sealed under" in security
+    assert len(guarantees.ALL) == 10
+    assert "ten promises" in (guarantees.__doc__ or "")
+
+
+def test_documents_link_to_files_that_exist() -> None:
+    """No link inside the project is dead."""
+    for page in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("bench/*.md")]:
+        for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text()):
+            assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def test_the_package_says_its_version_once() -> None:
+    """``__version__`` is the version that was packaged."""
+    assert f'version = "{strongroom.__version__}"' in (ROOT / "pyproject.toml").read_text()
+    assert f"## {strongroom.__version__} " in (ROOT / "CHANGELOG.md").read_text()
