@@ -27,9 +27,9 @@ _STEP_OF = {
     guarantees.NO_MERGE: "NO_MERGE",
 }
 #: What every isolated block has by its layout.
-_BY_LAYOUT = {guarantees.GUARDED} | ({guarantees.CLOSED_AT_REST} if LOCKS_INACCESSIBLE_PAGES else set())
+_BY_LAYOUT = frozenset({guarantees.GUARDED} | ({guarantees.CLOSED_AT_REST} if LOCKS_INACCESSIBLE_PAGES else set()))
 #: What only secret memory has.
-_BY_SECRETMEM = {guarantees.UNREADABLE_BY_OTHERS, guarantees.NO_MIGRATION, guarantees.NEVER_WRITTEN}
+_BY_SECRETMEM = frozenset({guarantees.UNREADABLE_BY_OTHERS, guarantees.NO_MIGRATION, guarantees.NEVER_WRITTEN})
 
 #: What a policy without ``require`` means on each system.
 DEFAULT_REQUIRE = {
@@ -39,10 +39,19 @@ DEFAULT_REQUIRE = {
 }
 _DEFAULT = DEFAULT_REQUIRE.get(PLATFORM, frozenset({guarantees.LOCKED, guarantees.NOT_IN_CHILD}))
 
+
+def _steps(names: frozenset[str]) -> int:
+    """The native layer's bit mask of the steps that bring these guarantees about."""
+    steps = {_STEP_OF[name] for name in names if name in _STEP_OF}
+    return sum(1 << index for index, step in enumerate(_native.STEPS) if step in steps)
+
+
+_DEFAULT_STEPS = _steps(_DEFAULT)
+
 _can_hibernate: bool | None = None
 
 
-def _auto_prefers_secretmem(size: int) -> bool:
+def _auto_is_secretmem(size: int) -> bool:
     global _can_hibernate
     if PLATFORM != "linux" or size > SMALL_MAX_SIZE:
         return False
@@ -53,34 +62,38 @@ def _auto_prefers_secretmem(size: int) -> bool:
     return not _can_hibernate
 
 
-def _required_steps(names: frozenset[str]) -> int:
-    steps = {_STEP_OF[name] for name in names if name in _STEP_OF}
-    return sum(1 << index for index, step in enumerate(_native.STEPS) if step in steps)
-
-
-def plan(size: int, backing: str, isolated: bool | None, policy: Policy | None) -> tuple[bool, bool, int]:
-    """Return ``(is_secretmem, may_fall_back, required_steps)`` for a block of ``size`` bytes."""
+def _refuse_nonsense(backing: str, isolated: bool | None, policy: Policy | None) -> None:
     if isolated is False:
         raise UnsupportedError("isolated=False needs slots, which this version does not have: leave it out")
     if isolated not in (None, True):
         raise TypeError(f"isolated must be True, False or None, not {type(isolated).__name__}")
     if policy is not None and not isinstance(policy, Policy):
         raise TypeError(f"policy must be a Policy or None, not {type(policy).__name__}")
+    if not isinstance(backing, str):
+        raise TypeError(f"backing must be 'auto', 'locked' or 'secretmem', not {type(backing).__name__}")
     if backing not in ("auto", "locked", "secretmem"):
         raise ValueError(f"backing must be 'auto', 'locked' or 'secretmem', not {backing!r}")
+
+
+def _unmet(names: frozenset[str], backing: str) -> frozenset[str]:
+    """Which of these guarantees a backing cannot give, however the system answers."""
+    possible = frozenset(_STEP_OF) | _BY_LAYOUT | (frozenset() if backing == "locked" else _BY_SECRETMEM)
+    return names - possible
+
+
+def plan(size: int, backing: str, isolated: bool | None, policy: Policy | None) -> tuple[bool, bool, int]:
+    """Return ``(is_secretmem, may_fall_back, required_steps)`` for a block of ``size`` bytes."""
+    if policy is None and backing == "auto" and isolated is None:  # by far the most common, and every room
+        return _auto_is_secretmem(size), True, _DEFAULT_STEPS
+    _refuse_nonsense(backing, isolated, policy)
     names = _DEFAULT if policy is None or policy.require is None else policy.require
-    only_secretmem = names & _BY_SECRETMEM
     may_fall_short = policy is not None and policy.on_shortfall != "raise"
-    unmet = names - set(_STEP_OF) - _BY_LAYOUT - _BY_SECRETMEM
-    if backing == "locked":
-        unmet |= only_secretmem
-    if unmet and not may_fall_short:
+    if not may_fall_short and (unmet := _unmet(names, backing)):
         raise UnsupportedError(f"backing={backing!r} cannot give {', '.join(sorted(unmet))} on this system")
-    is_secretmem = backing == "secretmem" or (
-        backing == "auto" and (bool(only_secretmem) or _auto_prefers_secretmem(size))
-    )
-    may_fall_back = backing == "auto" and (not only_secretmem or may_fall_short)
-    return is_secretmem, may_fall_back, 0 if may_fall_short else _required_steps(names)
+    needs_secretmem = bool(names & _BY_SECRETMEM)
+    is_secretmem = backing == "secretmem" or (backing == "auto" and (needs_secretmem or _auto_is_secretmem(size)))
+    may_fall_back = backing == "auto" and (may_fall_short or not needs_secretmem)
+    return is_secretmem, may_fall_back, 0 if may_fall_short else _steps(names)
 
 
 def refusal(call: str, code: int, is_lock_limit: bool, requested: int) -> StrongroomError:
@@ -113,12 +126,10 @@ def fell_short(block: _native.Block, policy: Policy) -> None:
     """Warn, if the policy says so, of guarantees that a new block does not have."""
     if policy.on_shortfall != "warn":
         return
-    _start, _end, steps = block._layout()
     required = _DEFAULT if policy.require is None else policy.require
-    missing = sorted(name for name in required if name in _STEP_OF and steps[_STEP_OF[name]] is not None)
-    if block.backing != "secretmem":
-        missing += sorted(required & _BY_SECRETMEM)
-    missing += sorted(required - set(_STEP_OF) - _BY_LAYOUT - _BY_SECRETMEM)
+    _start, _end, steps = block._layout()
+    refused = {name for name in required if name in _STEP_OF and steps[_STEP_OF[name]] is not None}
+    missing = sorted(refused | _unmet(required, block.backing))
     if missing:
         import warnings
 

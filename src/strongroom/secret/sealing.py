@@ -12,6 +12,8 @@ published test vector.
 
 from __future__ import annotations
 
+import importlib
+
 from strongroom import _native
 from strongroom.buffers import LockedBuffer
 from strongroom.exceptions import UnsupportedError
@@ -71,7 +73,7 @@ def ensure_key() -> None:
     if _native.has_sealer():
         return
     try:
-        from nacl import _sodium  # type: ignore[attr-defined]  # an extension module without a stub; about 4 ms: only for those who seal
+        _sodium = importlib.import_module("nacl._sodium")  # it has no stub; about 4 ms: only for those who seal
     except ImportError as error:
         raise UnsupportedError(f"PyNaCl's libsodium cannot be loaded ({error}): reinstall PyNaCl >= 1.6.2") from error
     lib, ffi = _sodium.lib, _sodium.ffi

@@ -55,9 +55,10 @@ class Secret(_native.Sealed):
 
         Version added: 0.1.
         """
-        from strongroom.secret import sealing  # the cipher library only loads for those who seal
+        if not _native.has_sealer():
+            from strongroom.secret import sealing  # the cipher library only loads for those who seal
 
-        sealing.ensure_key()
+            sealing.ensure_key()
         secret: Self = cls.__new__(cls)
         secret._seal(size, fill)
         return secret

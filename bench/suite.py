@@ -1,0 +1,136 @@
+"""Which groups there are, and who takes part in each."""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from bench import ciphers, footprint, ours, sodium, startup
+from bench.helper import Helper, build
+from bench.rows import Contender, Group, SkipError, time_group
+from bench.timing import Loop
+
+#: Bytes: a key, and what the targets speak of.
+SIZE = 32
+
+BACKINGS = ("locked", "secretmem")
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How much is measured."""
+
+    rounds: int
+    processes: int
+    footprint_rounds: int
+    footprint_count: int
+
+
+FULL = Effort(rounds=400, processes=40, footprint_rounds=3, footprint_count=100_000)
+#: Enough to see that everything runs; its figures mean little.
+QUICK = Effort(rounds=5, processes=3, footprint_rounds=1, footprint_count=10_000)
+
+
+def _contender(key: str, title: str, make: Callable[[], Loop]) -> Contender:
+    try:
+        return Contender(key, title, make())
+    except SkipError as reason:
+        return Contender(key, title, reason)
+
+
+def _helper() -> Callable[[], Helper]:
+    """Return what gives the helper or raises why there is none: each row that needs it is skipped by name."""
+    try:
+        helper = build()
+    except SkipError as error:
+        reason = str(error)
+
+        def missing() -> Helper:
+            raise SkipError(reason)
+
+        return missing
+    return lambda: helper
+
+
+def _isolated(helper: Callable[[], Helper], backing: str, rounds: int) -> Group:
+    contenders = [
+        _contender("bare", "mprotect pair with one read, in C", lambda: helper().pair(backing)),
+        _contender("strongroom", "strongroom LockedBuffer", lambda: ours.open_read_close(SIZE, backing)),
+    ]
+    if backing == "locked":
+        contenders.append(_contender("libsodium", "libsodium through ctypes", lambda: sodium.open_read_close(SIZE)))
+    title = f"open a buffer to read, read one byte, close it ({backing})"
+    return time_group(f"isolated-{backing}", title, contenders, rounds)
+
+
+def _sealed(helper: Callable[[], Helper], rounds: int) -> Group:
+    contenders = [
+        _contender("bare", "the cipher's decryption alone, in C", lambda: ciphers.bare_decrypt(helper(), SIZE)),
+        _contender("strongroom", "strongroom Secret", lambda: ours.open_close_sealed(SIZE)),
+        _contender("nacl", "PyNaCl SecretBox.decrypt", lambda: ciphers.nacl_decrypt(SIZE)),
+        _contender("aesgcm", "cryptography AESGCM.decrypt, object kept", lambda: ciphers.aesgcm_decrypt(SIZE, True)),
+        _contender("aesgcm-fresh", "the same, a fresh object each", lambda: ciphers.aesgcm_decrypt(SIZE, False)),
+    ]
+    return time_group("sealed", f"decrypt {SIZE} B; ours into locked memory, wiped after", contenders, rounds)
+
+
+def _sealing(rounds: int) -> Group:
+    def urandom(count: int) -> None:
+        for _ in range(count):
+            os.urandom(SIZE)
+
+    contenders = [
+        Contender("bare", "os.urandom, nothing sealed", urandom),
+        _contender("strongroom", "strongroom Secret.random", lambda: ours.seal_random(SIZE)),
+        _contender("nacl", "os.urandom and PyNaCl SecretBox.encrypt", lambda: ciphers.nacl_encrypt(SIZE)),
+    ]
+    return time_group("sealing", f"draw {SIZE} random bytes and seal them", contenders, rounds)
+
+
+def _allocate(helper: Callable[[], Helper], rounds: int) -> Group:
+    contenders = [_contender("libsodium", "libsodium through ctypes", lambda: sodium.allocate_and_free(SIZE))]
+    for backing in BACKINGS:
+
+        def in_c(backing: str = backing) -> Loop:
+            return helper().make_and_free(backing)
+
+        def in_python(backing: str = backing) -> Loop:
+            return ours.allocate_and_destroy(SIZE, backing)
+
+        contenders.append(_contender(f"bare-{backing}", f"such a page by bare system calls, in C ({backing})", in_c))
+        contenders.append(_contender(f"strongroom-{backing}", f"strongroom LockedBuffer ({backing})", in_python))
+    return time_group("allocate", f"allocate {SIZE} B and destroy them, isolated", contenders, rounds)
+
+
+def _second_thread(helper: Callable[[], Helper], rounds: int) -> Group:
+    """The first group's work and a sealed secret's, while another thread of this process computes."""
+    key, title = "second-thread", "open, read one byte, close, while another thread runs; read the medians (locked)"
+    makers: dict[str, tuple[str, Callable[[], Loop]]] = {
+        "bare": ("mprotect pair with one read, in C", lambda: helper().pair("locked")),
+        "strongroom": ("strongroom LockedBuffer", lambda: ours.open_read_close(SIZE, "locked")),
+        "strongroom-sealed": ("strongroom Secret (needs no mprotect)", lambda: ours.open_close_sealed(SIZE)),
+    }
+    try:
+        with helper().busy_thread():
+            return time_group(key, title, [_contender(k, words, make) for k, (words, make) in makers.items()], rounds)
+    except SkipError as reason:
+        return time_group(key, title, [Contender(k, words, reason) for k, (words, _) in makers.items()], rounds)
+
+
+def run(effort: Effort, tell: Callable[[str], None]) -> list[Group]:
+    """Measure everything; ``tell`` hears the name of each group before it begins."""
+    helper = _helper()
+    parts: dict[str, Callable[[], Group]] = {
+        "isolated, locked": lambda: _isolated(helper, "locked", effort.rounds),
+        "isolated, secretmem": lambda: _isolated(helper, "secretmem", effort.rounds),
+        "sealed": lambda: _sealed(helper, effort.rounds),
+        "sealing": lambda: _sealing(effort.rounds),
+        "allocate": lambda: _allocate(helper, effort.rounds),
+        "second thread": lambda: _second_thread(helper, effort.rounds),
+        "startup": lambda: startup.measure(effort.processes),
+        "footprint": lambda: footprint.measure(effort.footprint_rounds, effort.footprint_count),
+    }
+    groups = []
+    for name, measure in parts.items():
+        tell(name)
+        groups.append(measure())
+    return groups

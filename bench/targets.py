@@ -1,0 +1,72 @@
+"""The targets: the one table of what ``--check`` holds the figures to.
+
+They are judged on minima: those are the code's own cost, where medians are the machine's (timing.py).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from bench.rows import Group
+
+
+@dataclass(frozen=True)
+class Target:
+    """A limit that one row's figure must not exceed."""
+
+    row: str
+    measure: str
+    limit: float
+    text: str
+    #: Whether a machine that cannot measure it leaves the check incomplete. Not every kernel has every backing.
+    is_required: bool = True
+
+
+TARGETS = (
+    Target(
+        "isolated-locked/strongroom",
+        "ratio_of_minima",
+        2.0,
+        "Isolated open + one read + close takes at most 2 times the bare mprotect pair "
+        "(same process, backing, mode and touch, one thread).",
+    ),
+    Target(
+        "isolated-secretmem/strongroom",
+        "ratio_of_minima",
+        2.0,
+        "The same where the kernel has secret memory, against the pair on secret memory.",
+        is_required=False,
+    ),
+    Target("sealed/strongroom", "minimum", 3.0, "Opening and closing a sealed secret of 32 bytes takes at most 3 us."),
+    Target(
+        "startup/strongroom",
+        "difference_of_minima",
+        10.0,
+        "Importing strongroom takes at most 10 ms on top of starting bare Python.",
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A target beside what was measured; None where it could not be."""
+
+    target: Target
+    measured: float | None
+
+    @property
+    def is_met(self) -> bool | None:
+        """Whether the target is met, or None if nobody can say."""
+        return None if self.measured is None else self.measured <= self.target.limit
+
+
+def judge(groups: Sequence[Group], targets: Sequence[Target] = TARGETS) -> list[Verdict]:
+    """Return a verdict for each target; a target that names no row at all is a mistake of ours and raises KeyError."""
+    rows = {row.key: row for group in groups for row in group.rows}
+    return [Verdict(target, rows[target.row].measure(target.measure)) for target in targets]
+
+
+def exit_code(verdicts: Sequence[Verdict]) -> int:
+    """Return 0 when all targets are met, 1 when one is missed, 3 when a required one could not be measured."""
+    if any(verdict.is_met is False for verdict in verdicts):
+        return 1
+    return 3 if any(verdict.is_met is None and verdict.target.is_required for verdict in verdicts) else 0
