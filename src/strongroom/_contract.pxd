@@ -28,6 +28,7 @@ cdef extern from "native/generation.h" nogil:
 
 cdef extern from "native/guarded.h" nogil:
     enum: SR_CANARY_SIZE
+    enum: SR_STEP_LOCK
     enum: SR_STEP_COUNT
     ctypedef enum sr_backing:
         SR_BACKING_LOCKED

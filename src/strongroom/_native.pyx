@@ -1,4 +1,4 @@
-# cython: language_level=3, binding=False, embedsignature=False, boundscheck=False, wraparound=False
+# cython: language_level=3, binding=False, embedsignature=False, boundscheck=False, wraparound=False, auto_pickle=False
 """The one door between Python and the native layer: argument checks, errors, and the types that hold secrets.
 
 Four nouns. A **Block** owns guarded pages (one secret). An **Access** is one use of a block, from entering a ``with``
@@ -34,7 +34,7 @@ from strongroom.exceptions import (
 
 from strongroom._contract cimport (
     Py_AtExit, Py_REFCNT, SR_BACKING_LOCKED, SR_BACKING_SECRETMEM, SR_CANARY_SIZE, SR_KEY_SIZE,
-    SR_READ_ONLY, SR_READ_WRITE, SR_STEP_COUNT, sr_block, sr_block_close, sr_block_create, sr_block_destroy, sr_block_forget,
+    SR_READ_ONLY, SR_READ_WRITE, SR_STEP_COUNT, SR_STEP_LOCK, sr_block, sr_block_close, sr_block_create, sr_block_destroy, sr_block_forget,
     sr_block_is_intact, sr_block_max_size, sr_block_place, sr_block_protect, sr_block_wipe, sr_blocks_die,
     sr_blocks_wipe_all, sr_decrypt, sr_encrypt, sr_engine, sr_engine_self_test, sr_envelope, sr_envelope_drop,
     sr_error, sr_generation, sr_os_environment_read, sr_os_environment_size, sr_os_environment_wipe,
@@ -90,7 +90,7 @@ def _describe(value):
 
 
 cdef size_t _checked_size(object size) except 0:
-    if not PyIndex_Check(size):
+    if isinstance(size, bool) or not PyIndex_Check(size):
         raise TypeError(f"size must be an integer number of bytes, not {_describe(size)}")
     number = PyNumber_Index(size)
     if not 1 <= number <= MAX_SIZE:
@@ -124,6 +124,13 @@ cdef int _arrange_exit() except -1:
 
 cdef class Sealed
 
+#: Where an access is in its life. ENDED is zero, so that one made behind our back (``Access.__new__``) opens nothing.
+cdef enum Phase:
+    ENDED
+    NEW
+    ENTERING  # no second thread may enter meanwhile: making a room lets other threads run
+    OPEN
+
 
 cdef class Block:
     """Guarded pages that hold one secret; ``LockedBuffer`` is its public face."""
@@ -133,7 +140,7 @@ cdef class Block:
     cdef Py_ssize_t readers, writers   # open accesses
     cdef Py_ssize_t exports            # buffers handed out and not yet given back
     cdef bint is_room                  # lent to Sealed objects, stays READ_WRITE, goes back to the pool
-    cdef bint is_doomed                # destroyed while quarantined: give back when the last export ends
+    cdef bint is_doomed                # destroyed while somebody uses it: give back when the last one ends
     cdef object __weakref__
 
     def __cinit__(self, size, *, backing="auto", isolated=None, policy=None):
@@ -167,7 +174,9 @@ cdef class Block:
         with nogil:
             failed = sr_block_create(
                 &self.block, size, SR_BACKING_SECRETMEM if is_secretmem else SR_BACKING_LOCKED, required, error)
-            if failed and is_secretmem and may_fall_back and not sr_os_is_lock_limit(error):
+            # Ordinary locked pages draw on the same budget: at its limit they only help where no lock is required.
+            if (failed and is_secretmem and may_fall_back
+                    and not (required & (1 << SR_STEP_LOCK) and sr_os_is_lock_limit(error))):
                 failed = sr_block_create(&self.block, size, SR_BACKING_LOCKED, required, error)
         return failed
 
@@ -222,14 +231,17 @@ cdef class Block:
             return 0
         if self.writers or self.exports:
             return 0
-        if self.is_doomed:
-            if sr_block_destroy(&self.block, &error):
-                _raise(&error)
-        elif self.readers:
+        if self.readers:
             if sr_block_protect(&self.block, SR_READ_ONLY, &error):
                 _raise(&error)
-        elif sr_block_close(&self.block, &error):
-            _raise(&error)
+        elif self.is_doomed:
+            if sr_block_destroy(&self.block, &error):
+                _raise(&error)
+        else:
+            if self.purges != _purges and sr_block_wipe(&self.block, &error):  # what was written in after the purge
+                _raise(&error)
+            if sr_block_close(&self.block, &error):
+                _raise(&error)
         return 0
 
     cdef object still_kept(self, str what):
@@ -270,8 +282,9 @@ cdef class Block:
         try:
             self.destroy()
         except BufferError:
-            if value is None:  # an exception already on its way is never replaced; the last access will wipe
+            if value is None:
                 raise
+            self.is_doomed = True  # an exception already on its way is never replaced: the last access destroys
 
     @property
     def is_destroyed(self):
@@ -320,33 +333,39 @@ cdef class Access:
     cdef Sealed sealed    # None for a plain buffer
     cdef Py_ssize_t exports
     cdef bint writable
-    cdef int phase        # 0 new, 1 open, 2 ended
+    cdef Phase phase
 
     def __init__(self):
         raise TypeError("an access comes from open()")
 
     def __dealloc__(self):
-        if self.phase == 1:  # left without __exit__: a generator that was dropped, for example
+        if self.phase == OPEN:  # left without __exit__: a generator that was dropped, for example
             self.end()
 
     def __enter__(self):
-        if self.phase != 0:
+        if self.phase != NEW:
             raise AccessError("an access is good for one with block: call open() again")
         view = _new_view(self)
-        if self.sealed is not None:
-            self.block = self.sealed.enter_room()
-        else:
-            self.block.enter(self.writable)
-        self.phase = 1
+        self.phase = ENTERING
+        try:
+            if self.sealed is not None:
+                self.block = self.sealed.enter_room()
+            else:
+                self.block.enter(self.writable)
+        except BaseException:
+            self.phase = NEW
+            raise
+        self.phase = OPEN
         view.data = self.block.block.data
         view.size = self.block.block.size
         return view
 
     def __exit__(self, kind, value, traceback):
         cdef bint was_purged
-        if self.phase != 1:
+        cdef Block block = self.block
+        if self.phase != OPEN:
             return
-        was_purged = self.block.purges != _purges
+        was_purged = block.purges != _purges
         try:
             self.end()
         except BaseException as error:
@@ -357,20 +376,30 @@ cdef class Access:
             return
         if was_purged:
             raise PurgedError("purge() wiped this memory while it was in use: discard what was computed from it")
-        if self.block.block.generation != sr_generation():
+        if block.block.generation != sr_generation():
             raise ForkedError("this block was entered before a fork: its memory is not in this child")
         if self.exports:
-            raise self.block.still_kept("was kept past the block that opened it")
+            raise block.still_kept("was kept past the block that opened it")
 
     cdef int end(self) except -1:
-        self.phase = 2
+        self.phase = ENDED
         self.block.leave(self.writable)
         if self.sealed is not None:
             self.sealed.leave_room(self.block)
+        self.let_go()
         return 0
 
+    cdef void let_go(self) noexcept:
+        """Once nothing of it is in use, an access that somebody still refers to must not hold locked memory."""
+        if self.phase == ENDED and self.exports == 0:
+            self.block = None
+            self.sealed = None
+
+    def __reduce_ex__(self, protocol):
+        raise TypeError("an Access cannot be pickled or copied: it is one use of memory in this process")
+
     cdef int require_open(self) except -1:
-        if self.phase != 1:
+        if self.phase != OPEN:
             raise AccessError("this View was used outside the with block that opened it")
         if self.block.block.generation != sr_generation():
             raise ForkedError("this View was made before a fork: its memory is not in this child")
@@ -382,7 +411,11 @@ cdef Access _new_access(Block block, Sealed sealed, bint writable):
     access.block = block
     access.sealed = sealed
     access.writable = writable
+    access.phase = NEW
     return access
+
+
+cdef Access _ended = Access.__new__(Access)
 
 
 @cython.final
@@ -400,6 +433,9 @@ cdef class View:
     cdef unsigned char *data
     cdef Py_ssize_t size
 
+    def __cinit__(self):
+        self.access = _ended  # for View.__new__(View)
+
     def __init__(self):
         raise TypeError("a View comes from the with block of open()")
 
@@ -415,7 +451,8 @@ cdef class View:
         cdef Block block = self.access.block
         self.access.exports -= 1
         block.exports -= 1
-        if block.exports == 0 and not (block.readers or block.writers):
+        self.access.let_go()
+        if block.exports == 0:
             block.settle()
 
     def __len__(self):
@@ -442,8 +479,7 @@ cdef class View:
     def __setitem__(self, key, value):
         cdef Py_ssize_t index, count
         cdef Py_buffer source
-        if not self.access.writable:
-            raise TypeError("this View is read-only: open the buffer with 'rw'")
+        self.require_writable()
         if not isinstance(key, slice):
             byte = PyNumber_Index(value) if PyIndex_Check(value) else -1
             if not 0 <= byte <= 255:
@@ -459,6 +495,12 @@ cdef class View:
             memmove(self.data + index, source.buf, count)
         finally:
             PyBuffer_Release(&source)
+
+    cdef int require_writable(self) except -1:
+        self.access.require_open()
+        if not self.access.writable:
+            raise TypeError("this View is read-only: open the buffer with 'rw'")
+        return 0
 
     def __delitem__(self, key):
         raise TypeError("a View keeps its size: nothing can be deleted from it")
@@ -497,7 +539,7 @@ cdef class View:
     __hash__ = None
 
     def __repr__(self):
-        state = "ended" if self.access.phase != 1 else "writable" if self.access.writable else "read-only"
+        state = "ended" if self.access.phase != OPEN else "writable" if self.access.writable else "read-only"
         return f"<View {self.size} bytes, {state}>"
 
     def __str__(self):
@@ -677,7 +719,7 @@ def has_sealer():
     return _key is not None and _sealer.key != NULL and _key_generation == sr_generation()
 
 
-def begin_sealing(Block key, size_t encrypt, size_t decrypt, size_t nonce_size, size_t tag_size, example):
+def begin_sealing(Block key not None, size_t encrypt, size_t decrypt, size_t nonce_size, size_t tag_size, example):
     """Take a key into use, with the engine whose two functions lie at these addresses.
 
     ``example`` is the engine's published test vector ``(key, nonce, bound, message, sealed)``. False if the engine
@@ -714,37 +756,37 @@ def purge():
     sr_blocks_wipe_all()
 
 
-def fill_random(View view):
+def fill_random(View view not None):
     """Fill a writable View from the operating system's generator."""
     cdef sr_error error
-    view.access.require_open()
+    view.require_writable()
     if sr_os_random(view.data, view.size, &error):
         _raise(&error)
 
 
-def environment_size(bytes name):
+def environment_size(bytes name not None):
     """Bytes of the C environment's value of ``name``, or None if there is no such variable."""
     cdef sr_error error
     cdef size_t size
     return None if sr_os_environment_size(name, &size, &error) else size
 
 
-def environment_read(bytes name, View view):
-    """Copy the C environment's value straight into a View of exactly its size."""
+def environment_read(bytes name not None, View view not None):
+    """Copy the C environment's value straight into a writable View of exactly its size."""
     cdef sr_error error
-    view.access.require_open()
+    view.require_writable()
     if sr_os_environment_read(name, view.data, view.size, &error):
         _raise(&error)
 
 
-def environment_wipe(bytes name):
+def environment_wipe(bytes name not None):
     """Overwrite the C environment's value where it lies and remove the variable."""
     cdef sr_error error
     if sr_os_environment_wipe(name, &error):
         _raise(&error)
 
 
-def wipe_only_bytes(dict owner, key):
+def wipe_only_bytes(dict owner not None, key):
     """Overwrite the bytes object ``owner[key]`` in place if the dictionary is its only owner; say whether it was."""
     cdef PyObject *value = PyDict_GetItem(owner, key)
     if value == NULL or not PyBytes_CheckExact(<object>value):

@@ -60,14 +60,17 @@ def _read_line(tty: int, view: _native.View) -> int:
     while filled < len(view):
         with memoryview(view)[filled:] as rest:
             got = os.readv(tty, [rest])
-        if got == 0:
-            if filled == 0:
-                raise EOFError("the terminal was closed before a line was typed")
+        if got == 0 and filled == 0:
+            raise EOFError("the terminal was closed before a line was typed")
+        if got == 0:  # Ctrl-D twice ends a line without a newline
             return filled
         filled += got
         if view[filled - 1] == ord("\n"):
-            return filled - 1
-    raise ValueError(f"the line is longer than {len(view) - 1:,} bytes")
+            break
+    if filled < len(view):
+        return filled - 1
+    # The kernel drops what its line buffer does not hold: a line of just that length may be half of one.
+    raise ValueError(f"the line is longer than {len(view) - 2:,} bytes")
 
 
 def _ask_console(prompt: str, view: _native.View) -> int:

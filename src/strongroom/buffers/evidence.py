@@ -78,8 +78,9 @@ def judge_smaps(
         set_state(words.NO_MERGE, words.VERIFIED, "VmFlags lacks mg")
     else:
         set_state(words.NO_MERGE, words.REFUSED, "VmFlags has mg")
-    below = any(m.end == start and m.permissions.startswith("---") for m in mappings)
-    above = any(m.start == end and m.permissions.startswith("---") for m in mappings)
+    closed = [m for m in mappings if m.permissions.startswith("---")]  # may reach from a guard over the pages
+    below = any(m.start < start <= m.end for m in closed)
+    above = any(m.start <= end < m.end for m in closed)
     if below and above:
         set_state(words.GUARDED, words.VERIFIED, "an inaccessible page below and above")
     else:

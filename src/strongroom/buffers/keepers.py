@@ -12,13 +12,23 @@ import sys
 
 from strongroom import _native
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import FrameType
+
 __all__ = ["keepers"]
 
-#: Enough to recognise the mistake; a list of thousands would hide it.
+#: Enough to recognise the mistake; a list of thousands would hide it, and take seconds to write.
 _MOST_NAMED = 3
 
 #: Where the types come from whose buffers are asked for their address: asking runs none of the user's own code.
 _BUFFER_MODULES = {"_ctypes", "array", "mmap", "numpy"}
+
+#: A code object's flag for function bodies, whose locals are no dictionary; inspect.CO_OPTIMIZED.
+_IS_FUNCTION = 0x1
+
+#: To a frame's copy of its locals: the frame's, our variable's, and the argument of sys.getrefcount.
+_OWN_REFERENCES = 3
 
 
 def _is_inside(thing: object, start: int, end: int) -> bool:
@@ -29,7 +39,7 @@ def _is_inside(thing: object, start: int, end: int) -> bool:
     return address is not None and start <= address < end
 
 
-def _words_for_local(name: str, value: object, where: str, start: int, end: int) -> str | None:
+def _in_local(name: str, value: object, where: str, start: int, end: int) -> str | None:
     if _is_inside(value, start, end):
         return f"{type(value).__name__} in the local variable {name!r} of {where}"
     if isinstance(value, list | tuple | set | dict):
@@ -40,25 +50,37 @@ def _words_for_local(name: str, value: object, where: str, start: int, end: int)
     return None
 
 
+def _in_frame(frame: FrameType, start: int, end: int) -> list[str]:
+    code = frame.f_code
+    local_variables = frame.f_locals
+    if code.co_filename == __file__ or local_variables is frame.f_globals:
+        return []
+    found: list[str] = []
+    for name, value in list(local_variables.items()):
+        words = _in_local(name, value, f"{code.co_qualname}, {code.co_filename}:{frame.f_lineno}", start, end)
+        if words is not None:
+            found.append(words)
+    # Up to Python 3.12 a function's f_locals is a copy that lives as long as the frame. Left as it is, dropping a
+    # variable would no longer drop the buffer. Not if somebody else has it too: then locals() was called there.
+    is_copy = type(local_variables) is dict and code.co_flags & _IS_FUNCTION
+    if is_copy and sys.getrefcount(local_variables) <= _OWN_REFERENCES:
+        local_variables.clear()
+    return found
+
+
 def _in_frames(start: int, end: int) -> list[str]:
     found: list[str] = []
-    frame = value = None
+    frame: FrameType | None = None
     try:
         for top in sys._current_frames().values():
             frame = top
             while frame is not None:
-                code = frame.f_code
-                if code.co_filename != __file__ and frame.f_locals is not frame.f_globals:
-                    where = f"{code.co_qualname}, {code.co_filename}:{frame.f_lineno}"
-                    for name, value in list(frame.f_locals.items()):
-                        words = _words_for_local(name, value, where, start, end)
-                        if words is not None:
-                            found.append(words)
+                found += _in_frame(frame, start, end)
                 frame = frame.f_back
     finally:
         # One of the frames is this function's own: kept in its variables it would keep every caller's locals, and
         # with them the very buffers in question, alive until the next collection.
-        del top, frame, value
+        del top, frame
     return found
 
 
@@ -81,19 +103,22 @@ def _place(holder: object, thing: object) -> str:
 
 
 def _in_objects(start: int, end: int) -> list[str]:
-    return [
-        f"{type(thing).__name__} in {_place(holder, thing)}"
-        for holder in gc.get_objects()
-        if type(holder).__name__ != "frame"  # told with the variable's name, or about to go
-        for thing in gc.get_referents(holder)
-        if _is_inside(thing, start, end)
-    ]
+    found: list[str] = []
+    for holder in gc.get_objects():
+        if type(holder).__name__ == "frame":  # told with the variable's name, or about to go
+            continue
+        for thing in gc.get_referents(holder):
+            if _is_inside(thing, start, end):
+                kind = type(thing).__name__
+                found.append(f"{kind} in {_place(holder, thing)}" if len(found) < _MOST_NAMED else kind)
+    return found
 
 
 def keepers(start: int, end: int) -> str:
     """Return words for what still refers to the memory from ``start`` up to ``end``."""
-    found = list(dict.fromkeys(_in_frames(start, end) or _in_objects(start, end)))
+    found = _in_frames(start, end) or _in_objects(start, end)
     if not found:
         return "an object that the garbage collector does not track"
     more = len(found) - _MOST_NAMED
-    return "; ".join(found[:_MOST_NAMED]) + (f"; and {more} more" if more > 0 else "")
+    named = list(dict.fromkeys(found[:_MOST_NAMED]))
+    return "; ".join(named) + (f"; and {more} more" if more > 0 else "")

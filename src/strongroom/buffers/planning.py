@@ -7,6 +7,8 @@ does, so that ``import strongroom`` stays short.
 
 from __future__ import annotations
 
+import errno
+
 from strongroom import _native, guarantees
 from strongroom._os import LOCKS_INACCESSIBLE_PAGES, PLATFORM
 from strongroom.exceptions import LockLimitError, StrongroomError, StrongroomWarning, SystemCallError, UnsupportedError
@@ -107,7 +109,7 @@ def refusal(call: str, code: int, is_lock_limit: bool, requested: int) -> Strong
         is_within = held is not None and (limit is None or held + requested <= limit)
         if not is_within:
             return LockLimitError(call, code, requested, limit, held, limits.remedies())
-    if call == "memfd_secret":
+    if call == "memfd_secret" and code in (errno.ENOSYS, errno.EPERM):
         return UnsupportedError(
             "this kernel has no secret memory (memfd_secret(2): Linux 5.14, before 6.5 only when booted with "
             "secretmem.enable=1, and not inside some sandboxes). Use backing='auto' or 'locked'"
@@ -133,7 +135,7 @@ def fell_short(block: _native.Block, policy: Policy) -> None:
     if missing:
         import warnings
 
-        warnings.warn(f"this buffer goes without {', '.join(missing)}", StrongroomWarning, stacklevel=3)
+        warnings.warn(f"this buffer goes without {', '.join(missing)}", StrongroomWarning, stacklevel=2)
 
 
 def keepers(start: int, end: int) -> str:

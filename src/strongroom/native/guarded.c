@@ -258,10 +258,13 @@ void sr_block_forget(sr_block *block)
 
 void sr_blocks_wipe_all(void)
 {
+    (void)sr_generation(); /* in a child that no handler saw the list is still the parent's: drop it first */
     sr_os_enter(SR_MUTEX_BLOCKS);
     for (sr_block *block = live; block != NULL; block = block->next) {
         sr_error ignored; /* each of the others still deserves its turn */
+        sr_protection before = block->protection;
         (void)sr_block_wipe(block, &ignored);
+        (void)sr_block_protect(block, before, &ignored);
     }
     sr_os_leave(SR_MUTEX_BLOCKS);
 }
@@ -273,6 +276,7 @@ _Noreturn void sr_blocks_die(void)
 {
     sr_error ignored;
     (void)sr_os_forbid_dumps(&ignored);
+    (void)sr_generation();
     for (sr_block *block = live; block != NULL; block = block->next) {
         if (sr_block_protect(block, SR_READ_WRITE, &ignored) == 0) {
             sr_os_wipe(block->pages, block->pages_size);

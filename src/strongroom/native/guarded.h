@@ -80,7 +80,7 @@ int sr_block_destroy(sr_block *block, sr_error *error);
  * was refused. */
 void sr_block_forget(sr_block *block);
 
-/* Wipe every live block of this process and leave its pages mapped. */
+/* Wipe every live block of this process and leave its pages mapped, as accessible as they were. */
 void sr_blocks_wipe_all(void);
 
 /* A canary is damaged, memory is not what it should be: forbid dumps, wipe every block, say so, abort. */

@@ -1,7 +1,9 @@
 /* The part of the OS contract that every Unix shares.
  *
  * POSIX has no "reserve": an inaccessible private anonymous mapping is one, because the kernel charges
- * nothing for pages that may never be written. Commit is then a change of protection. Decommit maps fresh
+ * nothing for pages that may never be written. Commit is then a change of protection, and the kernel charges
+ * for it and may refuse: MAP_NORESERVE would switch that off, and a lock of the absurd size that nobody
+ * refused would fill the machine's memory. Decommit maps fresh
  * inaccessible pages over the old ones in one step, so that the range is never free in between and another
  * thread's mmap cannot land in it; the old pages go back to the kernel together with their locks and advice.
  */
@@ -21,9 +23,6 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#ifndef MAP_NORESERVE /* the BSDs: accepted and meaningless, or gone */
-#define MAP_NORESERVE 0
-#endif
 #ifndef MAP_ANONYMOUS
 #define MAP_ANONYMOUS MAP_ANON
 #endif
@@ -86,7 +85,7 @@ size_t sr_os_granularity(void)
 int sr_os_reserve(size_t size, void **address, sr_error *error)
 {
     assert_pages(NULL, size);
-    void *got = mmap(NULL, size, PROT_RESERVED, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    void *got = mmap(NULL, size, PROT_RESERVED, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (got == MAP_FAILED) {
         return failed(error, "mmap");
     }
@@ -102,7 +101,7 @@ int sr_os_commit(void *address, size_t size, sr_protection protection, sr_error 
 int sr_os_decommit(void *address, size_t size, sr_error *error)
 {
     assert_pages(address, size);
-    int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED;
+    int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED;
     return mmap(address, size, PROT_RESERVED, flags, -1, 0) == MAP_FAILED ? failed(error, "mmap") : 0;
 }
 
@@ -250,7 +249,7 @@ int sr_os_at_fork(void (*in_child)(void), sr_error *error)
 
 void sr_os_fill_hole(void *address, size_t size)
 {
-    int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+    int flags = MAP_PRIVATE | MAP_ANONYMOUS;
 #if defined(MAP_FIXED_NOREPLACE)
     flags |= MAP_FIXED_NOREPLACE; /* Linux 4.17; older kernels take the address as a hint */
 #elif defined(MAP_EXCL)

@@ -119,7 +119,7 @@ class Secret(_native.Sealed):
         Raises:
             UnsupportedError: There is no terminal.
             EOFError: The terminal was closed.
-            ValueError: Nothing was typed, the line is too long (4,095 bytes), or the two answers differ.
+            ValueError: Nothing was typed, the line is too long (over 4,094 bytes), or the two answers differ.
             LockLimitError: No memory can be locked.
 
         Platform notes: Unix reads ``/dev/tty``, whatever standard input is; Windows reads the console.
