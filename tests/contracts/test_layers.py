@@ -49,21 +49,26 @@ def module_of(path: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
+def is_module(name: str) -> bool:
+    """Whether a dotted name is a module of the package, not something in one."""
+    path = PACKAGE.parent / name.replace(".", "/")
+    return path.with_suffix(".py").exists() or path.is_dir() or name == "strongroom._native"
+
+
 def imports_of(path: Path) -> Iterator[str]:
-    """Every strongroom module that a file imports, functions' own imports included."""
+    """Every strongroom module that a file imports, relative imports and functions' own ones included."""
+    package = module_of(path).split(".")
+    if path.name != "__init__.py":
+        package = package[:-1]
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             yield from (name.name for name in node.names if name.name.split(".")[0] == "strongroom")
-        elif isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "strongroom":
-            assert node.level == 0, f"{path}: relative imports hide the room"
-            for name in node.names:
-                inner = f"{node.module}.{name.name}"
-                is_module = (
-                    (PACKAGE.parent / inner.replace(".", "/")).with_suffix(".py").exists()
-                    or (PACKAGE.parent / inner.replace(".", "/")).is_dir()
-                    or inner == "strongroom._native"
-                )
-                yield inner if is_module else node.module
+        elif isinstance(node, ast.ImportFrom):
+            above = package[: len(package) - node.level + 1] if node.level else []
+            base = ".".join([*above, *([node.module] if node.module else [])])
+            if base.split(".")[0] == "strongroom":
+                for name in node.names:
+                    yield f"{base}.{name.name}" if is_module(f"{base}.{name.name}") else base
 
 
 def breaches(module: str, imported: list[str]) -> list[str]:
@@ -95,6 +100,13 @@ def test_a_breach_is_noticed() -> None:
     assert breaches("strongroom.vm.region", ["strongroom.buffers"])
     assert breaches("strongroom.prove.runner", ["strongroom._native"])
     assert len(breaches("strongroom.prove.attackers.memory", ["strongroom._native"])) == 2
+
+
+def test_relative_imports_are_seen(tmp_path: Path) -> None:
+    """Dots do not hide where an import leads."""
+    here = PACKAGE / "prove" / "attackers" / "memory.py"
+    assert "strongroom.prove.attackers.needles" in list(imports_of(here))
+    assert any(name.startswith("strongroom.prove") for name in imports_of(PACKAGE / "prove" / "undo.py"))
 
 
 def test_attackers_use_nothing_of_ours() -> None:

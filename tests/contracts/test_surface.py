@@ -134,7 +134,7 @@ def test_numbers_in_prose_are_the_constants() -> None:
     locked = strongroom.LockedBuffer.__doc__ or ""
     assert f"plus {_native.CANARY_SIZE} bytes for the canary" in locked
     assert f"up to {planning.SMALL_MAX_SIZE // 1024} KiB" in locked
-    assert f"{terminal.LINE_MAX_SIZE - 1:,} bytes" in (strongroom.Secret.from_prompt.__doc__ or "")
+    assert f"over {terminal.LINE_MAX_SIZE - 2:,} bytes" in (strongroom.Secret.from_prompt.__doc__ or "")
     security = (ROOT / "SECURITY.md").read_text()
     assert f"a {_native.CANARY_SIZE}-byte canary" in security
     assert f"the {_native.KEY_SIZE} bytes they are sealed under" in security

@@ -1,0 +1,231 @@
+"""Processes that tests start on purpose: to crash them, limit them, break their system calls, look into them."""
+
+import ctypes
+import errno
+import os
+import resource
+import select
+import signal
+import struct
+import subprocess
+import sys
+import textwrap
+import time
+import traceback
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import pytest
+
+TESTS = Path(__file__).resolve().parent
+
+#: Long enough for a loaded machine; nothing here waits for it on purpose.
+DEADLINE_SECONDS = 60
+
+_PRELUDE = """
+import ctypes, errno, gc, json, os, resource, signal, sys, threading, time
+import children, observed, strongroom
+from observed import address_of, mapping_at, protection_at
+from strongroom import *
+resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
+libc = ctypes.CDLL(None, use_errno=True)
+"""
+
+
+class Result:
+    """How a child ended: its exit code (negative: the signal that killed it) and what it wrote."""
+
+    def __init__(self, code: int, out: str, err: str) -> None:
+        self.code = code
+        self.out = out
+        self.err = err
+
+    def __repr__(self) -> str:
+        return f"<exit code {self.code}>\n{self.out}{self.err}"
+
+
+def _environment(extra: dict[str, str] | None) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST", "STRONGROOM"))}
+    return {**kept, "PYTHONPATH": str(TESTS), "PYTHONDONTWRITEBYTECODE": "1", **(extra or {})}
+
+
+def _command(code: str) -> list[str]:
+    return [sys.executable, "-c", _PRELUDE + textwrap.dedent(code)]
+
+
+def run(code: str, *, env: dict[str, str] | None = None, cwd: Path | None = None, data: str | None = None) -> Result:
+    """Run code in a fresh interpreter that has imported strongroom and the tests' helpers."""
+    done = subprocess.run(
+        _command(code),
+        env=_environment(env),
+        cwd=cwd,
+        input=data,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=DEADLINE_SECONDS,
+    )
+    return Result(done.returncode, done.stdout, done.stderr)
+
+
+def succeed(code: str, *, env: dict[str, str] | None = None, data: str | None = None) -> str:
+    """Run code that must end well, and return what it printed. Exit code 77 is a named skip."""
+    result = run(code, env=env, data=data)
+    if result.code == 77:
+        pytest.skip(result.out.strip())
+    assert result.code == 0, result
+    return result.out
+
+
+class Live:
+    """A child that says lines and waits to be told to go on, so that it can be looked at in between."""
+
+    def __init__(self, code: str, *, env: dict[str, str] | None = None, stderr: int | None = None) -> None:
+        self.process = subprocess.Popen(
+            _command(code), env=_environment(env), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr
+        )
+        self.pid = self.process.pid
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.process.kill()
+        self.process.wait()
+        for stream in (self.process.stdin, self.process.stdout):
+            if stream is not None:
+                stream.close()
+
+    def line(self) -> str:
+        """Return the next line the child says."""
+        assert self.process.stdout is not None
+        ready, _, _ = select.select([self.process.stdout], [], [], DEADLINE_SECONDS)
+        assert ready, "the child said nothing"
+        return self.process.stdout.readline().decode().strip()
+
+    def send(self, data: bytes) -> None:
+        """Write to the child's standard input."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(data)
+        self.process.stdin.flush()
+
+    def go(self) -> None:
+        """Let the child go on: it waits with ``sys.stdin.readline()`` or ``os.read(0, 1)``."""
+        self.send(b"\n")
+
+    def wait_stopped(self) -> None:
+        """Wait until the child has stopped itself with SIGSTOP."""
+        for _ in range(DEADLINE_SECONDS * 100):
+            pid, status = os.waitpid(self.pid, os.WUNTRACED | os.WNOHANG)
+            if pid:
+                assert os.WIFSTOPPED(status), f"the child ended instead of stopping: {status:#x}"
+                return
+            time.sleep(0.01)
+        raise AssertionError("the child never stopped")
+
+    def trace(self) -> None:
+        """Have every signal to the child stop it before it takes effect (PTRACE_SEIZE; ptrace(2))."""
+        _ptrace(_PTRACE_SEIZE, self.pid, 0)
+
+    def wait_signalled(self, expected: signal.Signals) -> None:
+        """Wait until a traced child is about to get this signal; it is stopped then, with its memory as it was."""
+        for _ in range(DEADLINE_SECONDS * 100):
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            if pid:
+                assert os.WIFSTOPPED(status), f"the child ended instead of stopping: {status:#x}"
+                assert os.WSTOPSIG(status) == expected
+                return
+            time.sleep(0.01)
+        raise AssertionError(f"the child never got {expected!r}")
+
+    def resume(self, delivering: signal.Signals) -> int:
+        """Let a stopped traced child have its signal; return how it ends."""
+        _ptrace(_PTRACE_CONT, self.pid, delivering)
+        return self.process.wait(DEADLINE_SECONDS)
+
+
+_PTRACE_CONT, _PTRACE_SEIZE = 7, 0x4206  # linux/ptrace.h
+
+
+def _ptrace(request: int, pid: int, data: int) -> None:
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
+    libc.ptrace.restype = ctypes.c_long
+    if libc.ptrace(request, pid, None, data) != 0:
+        if ctypes.get_errno() == errno.EPERM:
+            pytest.skip(
+                "tracing a child is forbidden here: needs ptrace (yama's ptrace_scope at most 1, and a "
+                "container profile that allows it)"
+            )
+        raise OSError(ctypes.get_errno(), "ptrace")
+
+
+def forked(function: Callable[[], object]) -> str:
+    """Fork this process, run a function in the child, and return the text of what it returned.
+
+    The child ends without running anybody's exit handlers. A crash or an exception there is an AssertionError here.
+    """
+    reading, writing = os.pipe()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # 3.12 and later: fork beside threads
+        pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            os.write(writing, str(function()).encode())
+            code = 0
+        except BaseException:
+            os.write(writing, traceback.format_exc().encode())
+        finally:
+            os._exit(code)
+    os.close(writing)
+    with os.fdopen(reading, "rb") as pipe:
+        text = pipe.read().decode()
+    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    assert code == 0, f"the forked child ended with {code}: {text}"
+    return text
+
+
+# ---- called in children ----
+
+_CAP_IPC_LOCK = 14
+_CAPABILITY_VERSION_3 = 0x20080522  # linux/capability.h
+_SYS_CAPSET = {"x86_64": 126, "aarch64": 91}
+
+
+def limit_locks(size: int) -> None:
+    """Allow this process ``size`` bytes of locked memory and take its privilege to have more (CAP_IPC_LOCK)."""
+    _soft, hard = resource.getrlimit(resource.RLIMIT_MEMLOCK)
+    if hard not in (-1, resource.RLIM_INFINITY) and hard < size:
+        skip(f"the hard limit on locked memory is {hard} bytes: needs 'ulimit -H -l' of at least {size // 1024}")
+    resource.setrlimit(resource.RLIMIT_MEMLOCK, (size, hard))
+    number = _SYS_CAPSET.get(os.uname().machine)
+    if number is None:
+        skip("dropping CAP_IPC_LOCK is only written for x86_64 and aarch64")
+    header = struct.pack("=Ii", _CAPABILITY_VERSION_3, 0)
+    nothing = bytes(24)  # effective, permitted and inheritable, twice 32 bits each
+    if ctypes.CDLL(None, use_errno=True).syscall(number, header, nothing) != 0:
+        raise OSError(ctypes.get_errno(), "capset")
+
+
+def skip(reason: str) -> None:
+    """End this child and have the test skipped."""
+    print(reason, flush=True)  # noqa: T201
+    os._exit(77)
+
+
+def stop_at_exit() -> None:
+    """Have this process stop itself (SIGSTOP) when the C library runs its exit handlers: after all of Python's."""
+    libc = ctypes.CDLL(None)
+    libc.__cxa_atexit.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p]
+    libc.__cxa_atexit(ctypes.cast(libc["raise"], ctypes.c_void_p), signal.SIGSTOP, None)
+
+
+def immortal(thing: object) -> None:
+    """Keep an object beyond the end of the interpreter, so that no finalizer gets to it."""
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(thing))

@@ -1,0 +1,35 @@
+"""What all tests share: the backings this system has, and where a test can run at all."""
+
+import sys
+
+import pytest
+
+from strongroom import LockedBuffer, UnsupportedError
+
+collect_ignore_glob = [] if sys.platform.startswith("linux") else ["memory/*", "secrets/*", "faults/*", "failures/*"]
+
+
+def _has_secretmem() -> bool:
+    try:
+        LockedBuffer(1, backing="secretmem").destroy()
+    except UnsupportedError:
+        return False
+    return True
+
+
+@pytest.fixture(scope="session")
+def has_secretmem() -> bool:
+    """Whether this kernel gives secret memory."""
+    return _has_secretmem()
+
+
+@pytest.fixture(params=["locked", "secretmem"])
+def backing(request: pytest.FixtureRequest, has_secretmem: bool) -> str:
+    """Each backing in turn."""
+    name: str = request.param
+    if name == "secretmem" and not has_secretmem:
+        pytest.skip(
+            "no secret memory: needs Linux 6.5, or 5.14 booted with secretmem.enable=1, outside a sandbox "
+            "that forbids memfd_secret(2)"
+        )
+    return name

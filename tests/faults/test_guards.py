@@ -1,0 +1,99 @@
+"""Memory errors around a secret end the process at once: the child must die of them."""
+
+import signal
+
+import pytest
+
+from children import run, succeed
+
+#: A buffer opened by its owner; ``start`` is where its bytes lie and ``size`` how many there are.
+OPENED = """
+size = {size}
+buffer = LockedBuffer(size, backing={backing!r})
+access = buffer.open({mode!r})
+view = access.__enter__()
+start = address_of(view)
+print("before", flush=True)
+"""
+SIZES = [1, 4080, 4081, 4096, 10_000]
+
+
+def dies(code: str) -> None:
+    """Require that code ends by a memory fault, and only in its last line."""
+    result = run(code + "\nprint('survived')\n")
+    assert result.code in (-signal.SIGSEGV, -signal.SIGBUS), result
+    assert "before" in result.out
+    assert "survived" not in result.out
+
+
+@pytest.mark.parametrize("act", ["ctypes.memset(start + size, 0, 1)", "ctypes.string_at(start + size, 1)"])
+def test_one_byte_over(backing: str, act: str) -> None:
+    """Written or read one byte past the end: the guard page is right there."""
+    dies(OPENED.format(size=32, backing=backing, mode="rw") + act)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_one_byte_over_at_any_size(size: int) -> None:
+    """Whatever the size, rounding included."""
+    act = "ctypes.memset(start + size, 0, 1)"
+    backing = "locked"
+    dies(OPENED.format(size=size, backing=backing, mode="rw") + act)
+
+
+def test_the_last_byte_is_fine(backing: str) -> None:
+    """Control: the same writes inside the bounds change the secret and nothing dies."""
+    code = OPENED.format(size=32, backing=backing, mode="rw")
+    assert "33 33" in succeed(
+        code
+        + """
+ctypes.memset(start, 33, 1); ctypes.memset(start + 31, 33, 1)
+print(view[0], view[31]); access.__exit__(None, None, None); buffer.destroy()
+"""
+    )
+
+
+@pytest.mark.parametrize("act", ["ctypes.memset(page - 1, 0, 1)", "ctypes.string_at(page - 1, 1)"])
+def test_below_the_pages(backing: str, act: str) -> None:
+    """Far under: the lower guard page."""
+    dies(OPENED.format(size=32, backing=backing, mode="rw") + "page = start // 4096 * 4096\n" + act)
+
+
+@pytest.mark.parametrize("act", ["ctypes.memset(start, 0, 1)", "ctypes.string_at(start, 1)"])
+def test_a_closed_buffer(backing: str, act: str) -> None:
+    """While nobody has it open, reading and writing through an old pointer fault."""
+    dies(OPENED.format(size=32, backing=backing, mode="rw") + "access.__exit__(None, None, None)\n" + act)
+
+
+def test_writing_to_a_buffer_opened_for_reading(backing: str) -> None:
+    """Read-only is the kernel's, not the View's."""
+    dies(OPENED.format(size=32, backing=backing, mode="r") + "ctypes.memset(start, 0, 1)")
+
+
+def test_one_byte_under_a_buffer_opened_for_reading(backing: str) -> None:
+    """The canary is in the same read-only page."""
+    dies(OPENED.format(size=32, backing=backing, mode="r") + "ctypes.memset(start - 1, 0, 1)")
+
+
+@pytest.mark.parametrize("act", ["ctypes.memset(start, 0, 1)", "ctypes.string_at(start, 1)"])
+def test_a_destroyed_buffer(backing: str, act: str) -> None:
+    """Its pages are gone."""
+    dies(
+        OPENED.format(size=32, backing=backing, mode="rw")
+        + "access.__exit__(None, None, None)\nbuffer.destroy()\n"
+        + act
+    )
+
+
+def test_a_forked_child_that_follows_the_pointer(backing: str) -> None:
+    """The hole is inaccessible; the parent goes on."""
+    out = succeed(
+        OPENED.format(size=32, backing=backing, mode="rw")
+        + """
+pid = os.fork()
+if pid == 0:
+    ctypes.string_at(start, 1)
+    os._exit(0)
+print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), view[0])
+"""
+    )
+    assert out.splitlines()[-1] == f"{-signal.SIGSEGV} 0"

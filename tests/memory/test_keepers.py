@@ -1,0 +1,162 @@
+"""The BufferError names who kept the memory: variable, attribute, container, with the kind of thing it is."""
+
+import ctypes
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from samples import array_of
+from strongroom import LockedBuffer, View
+
+KEPT_GLOBALLY: object = None
+
+
+class Holder:
+    """An ordinary object with an attribute."""
+
+    kept: object
+
+
+class Slotted:
+    """An object without a dictionary."""
+
+    __slots__ = ("kept",)
+    kept: object
+
+
+def complaint(keep: Callable[[View], object]) -> str:
+    """Return the text of the BufferError when ``keep`` keeps something of a View."""
+    buffer = LockedBuffer(32)
+    held: list[object] = []
+    with pytest.raises(BufferError) as caught, buffer.open("rw") as view:
+        keep(view)
+    held.clear()
+    return str(caught.value)
+
+
+def test_a_local_variable() -> None:
+    """Its name, its function and the file."""
+    buffer = LockedBuffer(32)
+    with pytest.raises(BufferError) as caught, buffer.open() as view:
+        leaked_name = memoryview(view)
+    leaked_name.release()
+    for part in ("memoryview", "local variable 'leaked_name'", "test_a_local_variable", "test_keepers.py"):
+        assert part in str(caught.value)
+
+
+def test_a_local_variable_is_told_once() -> None:
+    """The interpreter's own snapshot of a frame's variables is not a second keeper."""
+    buffer = LockedBuffer(32)
+    with pytest.raises(BufferError) as caught, buffer.open() as view:
+        leaked_name = memoryview(view)
+    leaked_name.release()
+    assert str(caught.value).count("leaked_name") == 1
+
+
+def test_a_numpy_array_in_a_local_variable() -> None:
+    """The collector does not see arrays; the search does."""
+    buffer = LockedBuffer(32)
+    with pytest.raises(BufferError) as caught, buffer.open() as view:
+        leaked_array = array_of(view)[3:]
+    del leaked_array
+    assert "ndarray in the local variable 'leaked_array'" in str(caught.value)
+
+
+def test_a_strided_memoryview() -> None:
+    """A slice with a step is no simple buffer and is found all the same."""
+    buffer = LockedBuffer(32)
+    with pytest.raises(BufferError) as caught, buffer.open() as view:
+        leaked_name = memoryview(view)[::2]
+    leaked_name.release()
+    assert "'leaked_name'" in str(caught.value)
+
+
+def test_a_ctypes_array() -> None:
+    """Found under the name of the variable that holds it."""
+    buffer = LockedBuffer(32)
+    with pytest.raises(BufferError) as caught, buffer.open("rw") as view:
+        leaked_array = (ctypes.c_char * 8).from_buffer(view)
+    del leaked_array
+    assert "'leaked_array'" in str(caught.value)
+
+
+def test_a_global_variable() -> None:
+    """Its name and the module's."""
+
+    def keep(view: View) -> None:
+        global KEPT_GLOBALLY
+        KEPT_GLOBALLY = memoryview(view)
+
+    text = complaint(keep)
+    keep_nothing = globals()
+    keep_nothing["KEPT_GLOBALLY"] = None
+    assert "memoryview in the global variable 'KEPT_GLOBALLY'" in text
+    assert "test_keepers" in text
+
+
+def test_an_attribute() -> None:
+    """The attribute's name and the class of its object, also when nobody ever asked for its ``__dict__``."""
+    holder = Holder()
+    text = complaint(lambda view: setattr(holder, "kept", memoryview(view)))
+    del holder.kept
+    assert "memoryview in the attribute 'kept' of a Holder object" in text
+
+
+def test_an_attribute_in_a_slot() -> None:
+    """At least the class that holds it."""
+    holder = Slotted()
+    text = complaint(lambda view: setattr(holder, "kept", memoryview(view)))
+    del holder.kept
+    assert "Slotted" in text
+
+
+@pytest.mark.parametrize("kind", ["list", "tuple", "dict"])
+def test_a_container(kind: str) -> None:
+    """The kind of container, and a dict's key."""
+    held: list[object] = []
+
+    def keep(view: View) -> None:
+        raw = memoryview(view)
+        held.append({"list": [raw], "tuple": (raw, raw), "dict": {"the key": raw}}[kind])
+
+    text = complaint(keep)
+    held.clear()
+    assert f"memoryview in a {kind}" in text
+    assert kind != "dict" or "'the key'" in text
+
+
+def test_a_generator() -> None:
+    """A suspended generator that has it in a variable is called one."""
+
+    def generate(leaked_name: memoryview) -> Iterator[int]:
+        yield leaked_name[0]
+
+    held: list[Iterator[int]] = []
+
+    def keep(view: View) -> None:
+        held.append(generate(memoryview(view)))
+        next(held[0])
+
+    text = complaint(keep)
+    held.clear()
+    assert "generator" in text
+
+
+def test_many_keepers_are_counted_not_listed() -> None:
+    """Three are named, the rest is a number; the error stays readable."""
+    held: list[dict[str, object]] = []
+    text = complaint(lambda view: held.extend({f"key {i}": memoryview(view)} for i in range(100)))
+    held.clear()
+    assert "more" in text
+    assert len(text) < 1000
+
+
+def test_neither_content_nor_address_is_told() -> None:
+    """Names and types only."""
+    buffer = LockedBuffer(32)
+    with pytest.raises(BufferError) as caught, buffer.open("rw") as view:  # noqa: PT012
+        view[:] = b"hunter2-hunter2-hunter2-hunter2-"
+        leaked_name = memoryview(view)
+    leaked_name.release()
+    assert "hunter2" not in str(caught.value)
+    assert "0x" not in str(caught.value)

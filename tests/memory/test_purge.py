@@ -1,0 +1,168 @@
+"""purge(): everything is wiped at once, what was made before is over, what is made after works."""
+
+import pytest
+
+from children import Live, succeed
+from observed import Memory
+from samples import made_of
+from strongroom import LockedBuffer, PurgedError, Secret, purge
+
+
+def test_what_was_made_before_refuses(backing: str) -> None:
+    """Buffers and secrets raise PurgedError on any opening; destroy still works."""
+    buffer, secret = LockedBuffer(32, backing=backing), Secret.random(32)
+    access, sealed = buffer.open(), secret.open()
+    purge()
+    for use in (
+        lambda: buffer.open().__enter__(),
+        buffer.guarantees,
+        buffer.__enter__,
+        access.__enter__,
+        secret.open,
+        secret.reveal,
+        sealed.__enter__,
+        lambda: secret == b"x",
+    ):
+        with pytest.raises(PurgedError):
+            use()
+    buffer.destroy()
+    secret.destroy()
+
+
+def test_an_open_block_ends_with_an_error_and_sees_zeros(backing: str) -> None:
+    """Nothing faults inside the block; its end says that what was computed must be discarded."""
+    buffer = LockedBuffer(32, backing=backing)
+    with pytest.raises(PurgedError, match="discard"), buffer.open("rw") as view:  # noqa: PT012
+        view[:] = b"p" * 32
+        purge()
+        assert bytes(view) == bytes(32)
+        view[0] = 1
+
+
+def test_an_open_secret_ends_with_an_error_and_sees_zeros() -> None:
+    """The room is wiped under the reader."""
+    secret = made_of(b"p" * 32)
+    with pytest.raises(PurgedError, match="discard"), secret.open() as view:  # noqa: PT012
+        assert view == b"p" * 32
+        purge()
+        assert bytes(view) == bytes(32)
+
+
+def test_an_exception_on_its_way_is_kept() -> None:
+    """The user's own error arrives, not PurgedError."""
+    buffer = LockedBuffer(32)
+    with pytest.raises(KeyError, match="mine"), buffer.open():  # noqa: PT012
+        purge()
+        raise KeyError("mine")
+
+
+def test_new_ones_work_afterwards() -> None:
+    """Under a new key, as often as wanted, with old rooms gone or clean."""
+    for round_number in range(5):
+        secret = made_of(bytes([round_number]) * 4)
+        with LockedBuffer(32) as buffer, buffer.open("rw") as view:
+            assert bytes(view) == bytes(32)
+        assert secret.reveal() == bytes([round_number]) * 4
+        purge()
+        with pytest.raises(PurgedError):
+            secret.reveal()
+
+
+def test_a_kept_buffer_shows_zeros() -> None:
+    """Quarantined memory is wiped like the rest and stays mapped."""
+    buffer = LockedBuffer(32)
+    with pytest.raises(BufferError), buffer.open("rw") as view:  # noqa: PT012
+        view[:] = b"k" * 32
+        kept = memoryview(view)
+    purge()
+    assert bytes(kept) == bytes(32)
+    kept.release()
+
+
+def test_closed_buffers_are_wiped_seen_from_outside() -> None:
+    """A second process reads the pages of a locked buffer before and after; ordinary memory stays (control)."""
+    with Live("""
+        buffer = LockedBuffer(32, backing="locked")
+        with buffer.open("rw") as view:
+            os.readv(0, [view])
+            address = address_of(view)
+            ordinary = ctypes.create_string_buffer(bytes(view))
+        print(address, ctypes.addressof(ordinary), flush=True)
+        os.read(0, 1)
+        purge()
+        print("purged", flush=True)
+        os.read(0, 1)
+    """) as child:
+        mark = bytes(range(100, 132))
+        child.send(mark)
+        address, ordinary = map(int, child.line().split())
+        with Memory(child.pid) as memory:
+            assert memory.read(address, 32) == mark
+            child.go()
+            assert child.line() == "purged"
+            assert memory.read(address, 32) == bytes(32)
+            assert memory.read(ordinary, 32) == mark
+
+
+@pytest.mark.parametrize("what", ["purge()", "secret.destroy()"])
+def test_ending_everything_while_a_secret_opens(what: str) -> None:
+    """Making a room lets other threads run: one that ends the secret meanwhile gets an error raised, not a crash."""
+    out = succeed(f"""
+        from strongroom.buffers import planning
+        secret = Secret.random(9000)
+        plan = planning.plan
+        def plan_and_end(*arguments):                # runs where another thread would: while the room is made
+            planning.plan = plan
+            {what}
+            return plan(*arguments)
+        planning.plan = plan_and_end
+        try:
+            secret.reveal()
+            print("revealed")
+        except (PurgedError, DestroyedError) as error:
+            print(type(error).__name__)
+        print(len(Secret.random(3).reveal()))
+    """)
+    assert out.split() == ["PurgedError" if "purge" in what else "DestroyedError", "3"]
+
+
+def test_purge_while_a_secret_is_being_built() -> None:
+    """fill() may take long (a prompt): a purge in between is a PurgedError at its end, not a crash."""
+    out = succeed("""
+        def fill(view):
+            view[:] = b"x" * len(view)
+            purge()
+        try:
+            Secret.build(16, fill)
+            print("built")
+        except PurgedError:
+            print("refused")
+        print(len(Secret.random(3).reveal()))
+    """)
+    assert out.split() == ["refused", "3"]
+
+
+def test_purges_from_many_threads() -> None:
+    """Threads that make, open and purge at once: only PurgedError, never wrong content, never a crash."""
+    out = succeed("""
+        sys.setswitchinterval(1e-5)
+        wrong = []
+        def work(number):
+            content = bytes([number]) * 64
+            for turn in range(150):
+                try:
+                    secret = Secret.build(64, lambda view: view.__setitem__(slice(None), content))
+                    with LockedBuffer(64) as buffer, buffer.open("rw") as view:
+                        view[:] = content
+                    if secret.reveal() != content:
+                        wrong.append(number)
+                    if number == 0 and turn % 5 == 0:
+                        purge()
+                except PurgedError:
+                    pass
+        threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
+        for thread in threads: thread.start()
+        for thread in threads: thread.join()
+        print(len(wrong))
+    """)
+    assert out.strip() == "0"

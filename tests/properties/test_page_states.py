@@ -1,0 +1,265 @@
+"""Any sequence of opens, kept buffers, ends, destroys, purges and forks: the pages are as a small model says.
+
+After each step the kernel's own listing is compared with the model: protection of the data pages, and the flags for
+locked, not dumped and not inherited.
+"""
+
+import gc
+
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, precondition, rule
+
+from children import forked
+from observed import Mapping, address_of, mapping_at, mappings
+from strongroom import Access, AccessError, DestroyedError, LockedBuffer, PurgedError, UnsupportedError, View, purge
+
+#: Around 25 ms each with the listing after each step.
+EXAMPLES, STEPS = 40, 30
+#: In one example. More buffers, and few steps meet on the same one; more purges, and little happens between two.
+MOST_BUFFERS, MOST_PURGES, MOST_FORKS = 2, 1, 2
+
+
+def _backings() -> list[str]:
+    try:
+        LockedBuffer(1, backing="secretmem").destroy()
+    except UnsupportedError:
+        return ["locked"]
+    return ["locked", "secretmem"]
+
+
+BACKINGS = _backings()
+
+
+class Held:
+    """The model of one buffer: what it should hold, who has it open, who kept a part of it."""
+
+    def __init__(self, buffer: LockedBuffer, address: int, size: int) -> None:
+        self.buffer = buffer
+        self.address = address
+        self.content = bytearray(size)
+        self.accesses: list[Opened] = []
+        self.kept: list[Kept] = []
+        self.is_destroyed = False
+        self.is_purged = False
+
+    def allowed(self) -> set[str]:
+        """The protections that its pages may have now."""
+        if self.is_destroyed and not self.kept:
+            return {"gone"}
+        if self.is_purged:
+            return {"---", "r--", "rw-"}  # zeros, whatever their protection
+        if any(opened.mode == "rw" for opened in self.accesses):
+            return {"rw-"}
+        if self.kept:
+            return {"rw-"} if any(kept.mode == "rw" for kept in self.kept) else {"r--", "rw-"}
+        return {"r--"} if self.accesses else {"---"}
+
+    def is_quarantined(self) -> bool:
+        """Whether something was kept past all blocks."""
+        return bool(self.kept) and not self.accesses
+
+
+class Opened:
+    """One access that is open."""
+
+    def __init__(self, held: Held, mode: str, access: Access, view: View) -> None:
+        self.held = held
+        self.mode = mode
+        self.access = access
+        self.view = view
+
+
+class Kept:
+    """One memoryview, taken from an access."""
+
+    def __init__(self, opened: Opened, start: int) -> None:
+        self.held = opened.held
+        self.opened = opened
+        self.mode = opened.mode
+        self.start = start
+        self.raw = memoryview(opened.view)[start:]
+
+
+class Pages(RuleBasedStateMachine):
+    """What users can do, in any order."""
+
+    buffers = Bundle("buffers")
+    opens = Bundle("opens")
+    keeps = Bundle("keeps")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.all: list[Held] = []
+        self.purges = self.forks = 0
+
+    @precondition(lambda self: sum(not (held.is_destroyed or held.is_purged) for held in self.all) < MOST_BUFFERS)
+    @rule(target=buffers, size=st.sampled_from([1, 32, 4080, 4081, 9000]), backing=st.sampled_from(BACKINGS))
+    def make(self, size: int, backing: str) -> Held:
+        """A new buffer: zeros, closed."""
+        buffer = LockedBuffer(size, backing=backing)
+        with buffer.open("rw") as view:
+            held = Held(buffer, address_of(view), size)
+        self.all.append(held)
+        return held
+
+    @rule(target=opens, held=buffers, mode=st.sampled_from(["r", "rw"]))
+    def open(self, held: Held, mode: str) -> "Opened | None":
+        """Opens, or refuses with the error that the model foresees."""
+        access = held.buffer.open(mode)
+        error = (
+            DestroyedError
+            if held.is_destroyed
+            else PurgedError
+            if held.is_purged
+            else BufferError
+            if held.is_quarantined()
+            else None
+        )
+        if error is not None:
+            with pytest.raises(error):
+                access.__enter__()
+            return None
+        opened = Opened(held, mode, access, access.__enter__())
+        held.accesses.append(opened)
+        return opened
+
+    @rule(opened=opens, value=st.integers(0, 255))
+    def use(self, opened: "Opened | None", value: int) -> None:
+        """An open View reads and writes; an ended one refuses."""
+        if opened is None:
+            return
+        held = opened.held
+        if opened not in held.accesses:
+            with pytest.raises(AccessError):
+                bytes(opened.view)
+            return
+        if not held.is_purged:
+            assert opened.view == held.content
+        if opened.mode == "rw":
+            opened.view[value % len(held.content)] = value
+            held.content[value % len(held.content)] = value
+        else:
+            with pytest.raises(TypeError):
+                opened.view[0] = value
+
+    @rule(target=keeps, opened=opens, start=st.integers(0, 8))
+    def keep(self, opened: "Opened | None", start: int) -> "Kept | None":
+        """A memoryview of a part is taken and kept."""
+        if opened is None or opened not in opened.held.accesses:
+            return None
+        kept = Kept(opened, start % len(opened.held.content))
+        opened.held.kept.append(kept)
+        return kept
+
+    @rule(kept=consumes(keeps))
+    def give_back(self, kept: "Kept | None") -> None:
+        """It shows what the buffer holds until it is released."""
+        if kept is None:
+            return
+        if not kept.held.is_purged:
+            assert bytes(kept.raw) == bytes(kept.held.content[kept.start :])
+        kept.held.kept.remove(kept)
+        kept.raw.release()
+
+    @rule(opened=consumes(opens), is_failing=st.booleans())
+    def end(self, opened: "Opened | None", is_failing: bool) -> None:
+        """The end of a block tells of a purge, of what was kept, or nothing; never anything on the way of an error."""
+        if opened is None or opened not in opened.held.accesses:
+            return
+        held = opened.held
+        held.accesses.remove(opened)
+        has_kept = any(kept.opened is opened for kept in held.kept)
+        if is_failing:
+            opened.access.__exit__(KeyError, KeyError("mine"), None)
+        elif held.is_purged or has_kept:
+            with pytest.raises(PurgedError if held.is_purged else BufferError):
+                opened.access.__exit__(None, None, None)
+        else:
+            opened.access.__exit__(None, None, None)
+
+    @rule(held=buffers)
+    def destroy(self, held: Held) -> None:
+        """Refused while open; else what was kept shows zeros at once."""
+        if held.is_destroyed:
+            held.buffer.destroy()
+        elif held.accesses:
+            with pytest.raises(BufferError):
+                held.buffer.destroy()
+        else:
+            held.buffer.destroy()
+            held.is_destroyed = True
+            held.content = bytearray(len(held.content))
+
+    @precondition(lambda self: len(self.all) > 1 and self.purges < MOST_PURGES)
+    @rule()
+    def purge(self) -> None:
+        """Everything there is is over."""
+        purge()
+        self.purges += 1
+        for held in self.all:
+            held.is_purged = True
+            for kept in held.kept:
+                assert not any(kept.raw)
+
+    @precondition(lambda self: self.forks < MOST_FORKS)
+    @rule()
+    def fork(self) -> None:
+        """No page of any of them is in a child, nor locked there."""
+        self.forks += 1
+        addresses = [held.address for held in self.all if held.allowed() != {"gone"}]
+
+        def look() -> str:
+            listing = mappings()
+            found = {mapping_at(address, listing) for address in addresses}
+            return " ".join({m.permissions[:3] for m in found if m is not None and "lo" not in m.flags} or {"none"})
+
+        assert forked(look) == ("---" if addresses else "none")
+
+    @invariant()
+    def the_kernel_agrees(self) -> None:
+        """Protection and flags of every buffer, as smaps lists them."""
+        listing = mappings()
+        for held in self.all:
+            mapping = mapping_at(held.address, listing)
+            allowed = held.allowed()
+            if allowed == {"gone"}:
+                assert self.is_gone(mapping, held)
+                continue
+            assert mapping is not None
+            assert mapping.permissions[:3] in allowed
+            assert {"lo", "dd", "dc"} <= mapping.flags
+
+    def is_gone(self, mapping: Mapping | None, held: Held) -> bool:
+        """Whether a destroyed buffer's address is free, or in other use."""
+        live = [other for other in self.all if other.allowed() != {"gone"}]
+        return (
+            mapping is None
+            or "lo" not in mapping.flags
+            or any(mapping.start <= other.address < mapping.end for other in live)
+            or held.address not in range(mapping.start, mapping.end)
+        )
+
+    def teardown(self) -> None:
+        """Whatever order things go in at the end, nothing faults."""
+        for held in self.all:
+            for kept in held.kept:
+                kept.raw.release()
+            for opened in held.accesses:
+                opened.access.__exit__(KeyError, KeyError("end"), None)
+            held.buffer.destroy()
+        self.all.clear()
+        gc.collect()
+
+
+TestPages = Pages.TestCase
+TestPages.settings = settings(
+    max_examples=EXAMPLES,
+    stateful_step_count=STEPS,
+    deadline=None,
+    database=None,
+    derandomize=True,
+    phases=[Phase.generate],  # shrinking takes minutes with a listing after each step; add Phase.shrink by hand
+    suppress_health_check=[HealthCheck.too_slow],
+)

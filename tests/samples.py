@@ -1,0 +1,18 @@
+"""Secrets with known content, and arrays over any buffer."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from strongroom import Secret
+
+
+def made_of(content: bytes) -> Secret:
+    """Return a secret with this content."""
+    return Secret.build(len(content), lambda view: view.__setitem__(slice(None), content))
+
+
+def array_of(buffer: Any) -> NDArray[np.uint8]:
+    """Return a NumPy array over the memory of a buffer."""
+    return np.frombuffer(buffer, dtype=np.uint8)
