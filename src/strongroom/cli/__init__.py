@@ -1,0 +1,50 @@
+"""The `strongroom` command: one file per sub-command, `main(argv) -> exit code`.
+
+Exit codes of every sub-command: 0 fine, 1 found or leaked, 2 usage, 3 incomplete, 4 an error of our own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import os
+import sys
+from collections.abc import Sequence
+
+from strongroom.cli import prove
+
+_COMMANDS = (prove,)
+OWN_ERROR = 4
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the whole command line's parser."""
+    top = argparse.ArgumentParser(
+        prog="strongroom", description="Secrets in protected memory, and the proof on this machine."
+    )
+    commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for command in _COMMANDS:
+        command.add_to(commands)
+    return top
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Args:
+        argv: The arguments without the program's name; None means sys.argv.
+
+    Returns:
+        The exit code. Usage errors end in argparse's SystemExit(2).
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal without Unicode gets "?", not a traceback
+    arguments = parser().parse_args(argv)
+    try:
+        code: int = arguments.run(arguments)
+    except BrokenPipeError:
+        # Whoever read our output has left. Python flushes once more at exit: give it somewhere to.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return OWN_ERROR
+    return code

@@ -1,0 +1,104 @@
+"""What the kernel says about a process's memory: /proc/PID/maps, smaps and pagemap (proc(5), pagemap.rst)."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import struct
+
+PAGE = mmap.PAGESIZE
+PRESENT = 1 << 63
+SWAPPED = 1 << 62
+_SLOT_TYPE_BITS = 5  # bits 0-4 of a swapped page's entry: which swap area; bits 5-54: the page in it
+_SLOT_OFFSET_MASK = (1 << 50) - 1
+
+# The kernel's own pages in every process: no program can write to them, and [vvar] refuses readers.
+KERNEL_PAGES = frozenset({"[vvar]", "[vvar_vclock]", "[vsyscall]"})
+
+
+class Mapping:
+    """One line of maps."""
+
+    __slots__ = ("end", "inode", "offset", "path", "permissions", "start")
+
+    def __init__(self, line: str) -> None:
+        fields = line.split(None, 5)
+        start, end = fields[0].split("-")
+        self.start, self.end = int(start, 16), int(end, 16)
+        self.permissions, self.offset, self.inode = fields[1], int(fields[2], 16), int(fields[4])
+        self.path = fields[5].rstrip("\n") if len(fields) > 5 else ""
+
+    @property
+    def is_secretmem(self) -> bool:
+        """True for memfd_secret(2)'s pages, which the kernel names so."""
+        return self.path.startswith("/secretmem")
+
+    @property
+    def label(self) -> str:
+        """What a person may see: no address. Files keep their last name only."""
+        if self.is_secretmem:
+            return "secretmem"
+        if not self.path:
+            return f"anonymous memory ({self.permissions})"
+        return f"{self.path.rsplit('/', 1)[-1]} ({self.permissions})"
+
+
+def mappings(pid: int | str) -> list[Mapping]:
+    """Every mapping of a process, in order of address."""
+    with open(f"/proc/{pid}/maps", encoding="utf-8", errors="replace") as lines:
+        return [Mapping(line) for line in lines]
+
+
+def guard_ranges(pid: int | str) -> list[tuple[int, int]]:
+    """Mappings whose VmFlags say `gu`: MADV_GUARD_INSTALL pages (6.13+) hold nothing and refuse readers."""
+    ranges: list[tuple[int, int]] = []
+    current = (0, 0)
+    try:
+        with open(f"/proc/{pid}/smaps", encoding="utf-8", errors="replace") as lines:
+            for line in lines:
+                head = line.split(None, 1)[0]
+                if "-" in head and not head.endswith(":"):
+                    start, end = head.split("-")
+                    current = (int(start, 16), int(end, 16))
+                elif head == "VmFlags:" and " gu" in line:
+                    ranges.append(current)
+    except OSError:
+        return []
+    return ranges
+
+
+def open_pagemap(pid: int | str) -> int:
+    """A descriptor of /proc/PID/pagemap."""
+    return os.open(f"/proc/{pid}/pagemap", os.O_RDONLY | os.O_CLOEXEC)
+
+
+def entries(pagemap: int, start: int, end: int) -> tuple[int, ...]:
+    """The 64-bit entry of every page in [start, end); addresses the file does not cover give zeros."""
+    count = (end - start) // PAGE
+    data = os.pread(pagemap, count * 8, start // PAGE * 8)
+    got = struct.unpack(f"={len(data) // 8}Q", data[: len(data) // 8 * 8])
+    return got + (0,) * (count - len(got))
+
+
+def populated(pagemap: int, mapping: Mapping) -> list[tuple[int, int]]:
+    """The runs of an anonymous mapping that hold anything; the rest has never been touched (or was dropped).
+
+    Reading only these keeps the reader from faulting zero pages into the victim by the thousand.
+    """
+    runs: list[tuple[int, int]] = []
+    address = mapping.start
+    for entry in entries(pagemap, mapping.start, mapping.end):
+        if entry & (PRESENT | SWAPPED):
+            if runs and runs[-1][1] == address:
+                runs[-1] = (runs[-1][0], address + PAGE)
+            else:
+                runs.append((address, address + PAGE))
+        address += PAGE
+    return runs
+
+
+def swap_slot(entry: int) -> tuple[int, int] | None:
+    """(swap area, page in it) of a swapped page; the kernel shows it to CAP_SYS_ADMIN only."""
+    if not entry & SWAPPED:
+        return None
+    return entry & ((1 << _SLOT_TYPE_BITS) - 1), (entry >> _SLOT_TYPE_BITS) & _SLOT_OFFSET_MASK

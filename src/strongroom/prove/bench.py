@@ -1,0 +1,84 @@
+"""What a trial has at hand: victims, attackers, the swap area, and the plan.
+
+Trials get one of these and nothing else; it is where marker, folder and changes are known.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from typing import Any
+
+from strongroom.prove import cgroup, spawn
+from strongroom.prove.changes import Changes
+from strongroom.prove.handle import Victim
+from strongroom.prove.model import KINDS, Finding
+from strongroom.prove.plan import Plan
+from strongroom.prove.tracer import Tracers
+
+ERRORS = "victim-errors"
+
+
+class Bench:
+    """The bench on which trials are done."""
+
+    def __init__(self, plan: Plan, changes: Changes, marker: str) -> None:
+        self.machine, self.plan, self.changes, self.marker = plan.machine, plan, changes, marker
+        self.folder = plan.directory.path
+        self.swap_problem: str | None = None
+
+    @contextlib.contextmanager
+    def victim(self, tracers: Tracers, *, drop: bool = False, pressed: bool = False) -> Iterator[Victim]:
+        """A victim that holds every kind; `pressed`: in the group that gets memory pressure."""
+        procs = None
+        if pressed and self.plan.cgroup is not None:
+            procs = os.path.join(self.plan.cgroup.path, "cgroup.procs")
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+        errors = os.open(os.path.join(self.folder, ERRORS), flags, 0o600)
+        try:
+            victim = Victim(self.marker, errors, os.path.join(self.folder, ERRORS), procs)
+        finally:
+            os.close(errors)
+        with victim:
+            victim.ask("prepare", folder=self.folder, drop=drop)
+            victim.hold_all(tracers)
+            yield victim
+
+    def attack(self, name: str, tracers: Tracers, **parameters: Any) -> dict[str, Any]:
+        """Run one attacker with all tracers."""
+        source = tracers.all_in_a_pipe()
+        try:
+            return spawn.attack(
+                name, self.marker, source, count=len(tracers.kinds), size=tracers.total_size // len(tracers.kinds),
+                **parameters,
+            )  # fmt: skip
+        finally:
+            os.close(source)
+
+    def findings(self, told: dict[str, Any]) -> dict[str, Finding]:
+        """An attacker's words, by kind."""
+        return {kind: Finding.of(told["needles"][index]) for index, kind in enumerate(KINDS)}
+
+    @contextlib.contextmanager
+    def swap_area(self) -> Iterator[None]:
+        """The temporary swap file and the group, for the trials inside; a refusal is kept for them to tell."""
+        if self.plan.swap is None:
+            yield
+            return
+        with contextlib.ExitStack() as stack:
+            try:
+                for change in (self.plan.cgroup, self.plan.zswap, self.plan.swap):
+                    if change is not None:
+                        stack.enter_context(self.changes.made(change))
+            except OSError as error:
+                self.swap_problem = f"needs a swap file, which failed: {error.strerror or error}"
+            yield
+
+    def push_out(self, pids: list[int], *, again: bool) -> None:
+        """Force the victims' memory out: the whole group, or (no group, or a second try) process by process."""
+        if self.plan.cgroup is not None:
+            cgroup.evict(self.plan.cgroup_version, self.plan.cgroup.path)
+        if again or self.plan.cgroup is None:
+            spawn.attack("pageout", self.marker, pids=pids)
+            cgroup.wait_until_written()

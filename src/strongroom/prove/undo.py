@@ -1,0 +1,194 @@
+"""Putting changes back: one function per kind of change, each harmless when there is nothing to undo.
+
+In: a journal's record. Out: None when the machine is as it was, or a sentence that says what is left. Called by
+prove itself at the end of each change, by the janitor when prove died, and by `prove --restore` when both did.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import errno
+import fcntl
+import os
+import shutil
+import signal
+import stat
+import time
+from typing import Any
+
+from . import journal
+
+WORK_PREFIX = "strongroom-prove-"
+_BURN_SIZE = 1 << 20
+_PATIENCE_SECONDS = 10.0
+_PAUSE_SECONDS = 0.02
+
+
+def undo(record: dict[str, Any]) -> str | None:
+    """Undo one change."""
+    try:
+        return _HOW[record["do"]](record)
+    except OSError as error:
+        return f"{record['do']}: {error.strerror or error} ({record.get('path', record.get('marker', ''))})"
+
+
+def kill_marked(marker: str) -> str | None:
+    """End every process that carries this run's marker in its environment.
+
+    By pidfd, opened before the environment is read: the process looked at is the one that gets the signal, even
+    if its pid has been given to another in between. Repeated until none is left, for those being forked.
+    """
+    wanted = b"STRONGROOM_PROVE=" + marker.encode()
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    while True:
+        found = 0
+        for name in os.listdir("/proc"):
+            if name.isdigit() and int(name) != os.getpid():
+                found += _kill_if_marked(int(name), wanted)
+        if not found:
+            return None
+        if time.monotonic() > deadline:
+            return f"{found} processes of run {marker} do not end"
+        time.sleep(_PAUSE_SECONDS)
+
+
+def _kill_if_marked(pid: int, wanted: bytes) -> bool:
+    try:
+        handle = os.pidfd_open(pid)
+    except OSError as error:
+        if error.errno == errno.ESRCH:
+            return False
+        handle = -1  # Linux before 5.3, or a sandbox: then the start time has to say who it is
+    try:
+        started = journal.start_time(pid)
+        with open(f"/proc/{pid}/environ", "rb") as file:
+            if wanted not in file.read().split(b"\0"):
+                return False
+        if handle >= 0:
+            signal.pidfd_send_signal(handle, signal.SIGKILL)
+        elif started is not None and started == journal.start_time(pid):
+            os.kill(pid, signal.SIGKILL)
+        return True
+    except OSError:
+        return False  # not ours to read, or gone
+    finally:
+        if handle >= 0:
+            os.close(handle)
+
+
+def _undo_processes(record: dict[str, Any]) -> str | None:
+    return kill_marked(record["marker"])
+
+
+def _undo_directory(record: dict[str, Any]) -> str | None:
+    path = record["path"]
+    try:
+        status = os.lstat(path)
+    except FileNotFoundError:
+        return None
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid() or WORK_PREFIX not in path:
+        return f"{path} is not a folder of ours: left alone"
+    shutil.rmtree(path)  # does not follow symbolic links (shutil.rmtree.avoids_symlink_attacks)
+    return None
+
+
+def _is_swap(path: str) -> bool:
+    with open("/proc/swaps", encoding="utf-8", errors="replace") as file:
+        return any(line.startswith(path.replace(" ", "\\040") + " ") for line in file)
+
+
+def _undo_swap(record: dict[str, Any]) -> str | None:
+    path = record["path"]
+    libc = ctypes.CDLL(None, use_errno=True)
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    while libc.swapoff(os.fsencode(path)) != 0:
+        error = ctypes.get_errno()
+        # EPERM comes before the kernel looks: without privilege nothing can have been switched on by us either.
+        if error in (errno.EINVAL, errno.ENOENT) or (error == errno.EPERM and not _is_swap(path)):
+            break  # never switched on, or off already
+        if time.monotonic() > deadline:
+            return f"swapoff {path}: {os.strerror(error)}"
+        time.sleep(_PAUSE_SECONDS)
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    # Burn it: swapoff leaves what was swapped on the disk, and under pressure that may have been anybody's.
+    try:
+        zeros = bytes(_BURN_SIZE)
+        left = os.fstat(descriptor).st_size
+        while left > 0:
+            left -= os.write(descriptor, zeros[: min(left, _BURN_SIZE)])
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    os.unlink(path)
+    return None
+
+
+def _undo_setting(record: dict[str, Any]) -> str | None:
+    path = record["path"]
+    with open(path, encoding="utf-8") as file:
+        now = file.read().rstrip("\n")
+    if now != record["ours"]:
+        return None  # never set, put back already, or somebody else has set it since: theirs to keep
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(record["original"] + "\n")
+    return None
+
+
+def _undo_cgroup(record: dict[str, Any]) -> str | None:
+    path = record["path"]
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    while True:
+        try:
+            with open(os.path.join(path, "cgroup.procs"), encoding="ascii") as file:
+                for line in file:
+                    os.kill(int(line), signal.SIGKILL)  # only victims are ever put in
+            os.rmdir(path)
+            return None
+        except FileNotFoundError:
+            return None
+        except ProcessLookupError:
+            pass
+        except OSError as error:
+            if time.monotonic() > deadline:
+                return f"{path}: {error.strerror}"
+        time.sleep(_PAUSE_SECONDS)  # the kernel lets the last page and process go a moment after the kill
+
+
+_HOW = {
+    "processes": _undo_processes,
+    "directory": _undo_directory,
+    "swap": _undo_swap,
+    "setting": _undo_setting,
+    "cgroup": _undo_cgroup,
+}
+
+
+def settle(path: str) -> list[str]:
+    """Undo everything a journal still holds, then remove it; returns what could not be undone.
+
+    Locked, so that a janitor and a `--restore` that meet do not trip over each other.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return []
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        if os.fstat(descriptor).st_nlink == 0:
+            return []  # the other one was faster
+        story = journal.Story(path)
+        marker = story.run.get("run", "")
+        problems = [kill_marked(marker)] if marker and story.run.get("boot") == journal.boot_id() else []
+        problems += [undo(record) for record in reversed(story.pending)]
+        left = [problem for problem in problems if problem]
+        if not left:
+            os.unlink(path)
+            with contextlib.suppress(OSError):  # not empty: another run's journal, or the lock, is in it
+                os.rmdir(os.path.dirname(path))
+        return left
+    finally:
+        os.close(descriptor)

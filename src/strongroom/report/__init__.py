@@ -1,0 +1,1 @@
+"""One way to show results, shared by every command: a table for people, JSON for programs."""

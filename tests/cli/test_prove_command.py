@@ -1,0 +1,221 @@
+"""The command line of prove: words, exit codes, JSON, and systems whose trials are not written yet."""
+
+from __future__ import annotations
+
+import io
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from strongroom import cli
+from strongroom.prove import model
+from strongroom.report import json as report_json
+from strongroom.report.table import Column, Text, painter, render
+
+ROOT = Path(__file__).resolve().parents[2]
+SCHEMA = ROOT / "docs" / "schema" / "prove.schema.json"
+HAS_TRIALS = Path("/proc/self/pagemap").exists()
+COMMAND = [sys.executable, "-P", "-c", "import sys; from strongroom.cli import main; sys.exit(main())", "prove"]
+
+
+def validate(value: Any, schema: dict[str, Any], root: dict[str, Any], where: str = "$") -> list[str]:
+    """Every breach of a JSON schema: the part of the standard that our schemas use."""
+    if "$ref" in schema:
+        name = schema["$ref"].rsplit("/", 1)[1]
+        return validate(value, root["$defs"][name], root, where)
+    kinds: dict[str, Any] = {
+        "object": dict, "array": list, "string": str, "boolean": bool, "integer": int, "number": (int, float),
+        "null": type(None),
+    }  # fmt: skip
+    wrong = []
+    if "const" in schema and value != schema["const"]:
+        wrong.append(f"{where}: not {schema['const']!r}")
+    if "enum" in schema and value not in schema["enum"]:
+        wrong.append(f"{where}: {value!r} is not one of {schema['enum']}")
+    if "type" in schema:
+        names = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
+        is_number_that_is_a_bool = isinstance(value, bool) and "boolean" not in names
+        if is_number_that_is_a_bool or not any(isinstance(value, kinds[name]) for name in names):
+            return [*wrong, f"{where}: {value!r} is no {names}"]
+    if isinstance(value, dict):
+        properties, more = schema.get("properties", {}), schema.get("additionalProperties", True)
+        wrong += [f"{where}: lacks {name}" for name in schema.get("required", []) if name not in value]
+        for name, item in value.items():
+            if name in properties:
+                wrong += validate(item, properties[name], root, f"{where}.{name}")
+            elif more is False:
+                wrong.append(f"{where}: unknown {name}")
+            elif isinstance(more, dict):
+                wrong += validate(item, more, root, f"{where}.{name}")
+    if isinstance(value, list) and "items" in schema:
+        for index, item in enumerate(value):
+            wrong += validate(item, schema["items"], root, f"{where}[{index}]")
+    return wrong
+
+
+def breaches(content: Any) -> list[str]:
+    """Every breach of prove's schema."""
+    schema = json.loads(SCHEMA.read_text())
+    return validate(content, schema, schema)
+
+
+def run(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
+    """Run prove to its end."""
+    return subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, timeout=60, check=False, **options)
+
+
+@pytest.mark.skipif(not HAS_TRIALS, reason="needs Linux")
+def test_json_is_one_object_and_follows_its_schema() -> None:
+    """--json puts one object on standard output; everything else goes to standard error."""
+    process = run("--json", "--no-changes")
+    content = json.loads(process.stdout)
+    assert breaches(content) == []
+    assert content["exit_code"] == process.returncode
+    assert "private folder" in process.stderr
+    assert next(iter(content)) == "schema"
+
+
+def test_the_schema_check_can_fail() -> None:
+    """A wrong word, a missing member and an unknown one are noticed."""
+    content = {"schema": 2, "trials": [{"id": "swap"}], "surprise": 1}
+    told = "\n".join(breaches(content))
+    assert "$.schema: not 1" in told
+    assert "unknown surprise" in told
+    assert "lacks cells" in told
+    assert "'swap' is not one of" in told
+
+
+def test_schema_and_program_use_the_same_words() -> None:
+    """Words, rows and kinds are listed in the schema as the program has them."""
+    schema = json.loads(SCHEMA.read_text())
+    assert set(schema["$defs"]["word"]["enum"]) == set(model._SEVERITY)
+    assert schema["$defs"]["trial"]["properties"]["id"]["enum"] == list(model.ROW_TITLES)
+    assert schema["$defs"]["trial"]["properties"]["cells"]["required"] == list(model.KINDS)
+    assert schema["properties"]["schema"]["const"] == report_json.SCHEMA
+
+
+def test_the_manual_explains_every_word_row_and_exit_code() -> None:
+    """docs/prove.md names what the table can show."""
+    text = (ROOT / "docs" / "prove.md").read_text()
+    for word in model._SEVERITY:
+        assert f"`{word}" in text, word
+    for title in model.ROW_TITLES.values():
+        assert title in text, title
+    for option in ("--json", "--wide", "--no-changes", "--only", "--folder", "--restore"):
+        assert option in text, option
+
+
+@pytest.mark.parametrize("arguments", [["--nonsense"], ["--only", "nothing"], ["surplus"]])
+def test_wrong_usage_is_2(arguments: list[str]) -> None:
+    """Wrong arguments end with 2 and a usage line."""
+    process = run(*arguments)
+    assert process.returncode == 2
+    assert "usage: " in process.stderr
+
+
+def test_no_command_is_2() -> None:
+    """The bare command says what there is."""
+    with pytest.raises(SystemExit) as ended:
+        cli.main([])
+    assert ended.value.code == 2
+
+
+def test_help_tells_the_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:
+    """--help is enough to use it in a script."""
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["prove", "--help"])
+    assert ended.value.code == 0
+    assert "Exit codes: 0 fine, 1 something leaked, 2 usage, 3 incomplete" in " ".join(capsys.readouterr().out.split())
+
+
+ELSEWHERE = """
+import sys
+for name in ("fcntl", "resource", "mmap"):
+    sys.modules[name] = None  # Windows has no such modules
+import strongroom.cli.prove
+strongroom.cli.prove._PAGE_TABLE = "/no/such/file"
+sys.exit(strongroom.cli.main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize("arguments", [["prove"], ["prove", "--wide"], ["prove", "--json"], ["prove", "--no-changes"]])
+def test_elsewhere_every_trial_says_that_it_needs_linux(arguments: list[str]) -> None:
+    """Where the trials cannot run nothing crashes, nothing is claimed, and the exit code is 3."""
+    process = subprocess.run(
+        [sys.executable, "-P", "-c", ELSEWHERE, *arguments], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert process.returncode == 3, process.stderr
+    assert process.stderr == ""
+    if "--json" in arguments:
+        content = json.loads(process.stdout)
+        assert breaches(content) == []
+        assert {trial["needs"] for trial in content["trials"]} == {"needs Linux"}
+    else:
+        assert process.stdout.count("not tried (needs Linux)") == len(model.ROW_TITLES)
+
+
+@pytest.mark.skipif(not HAS_TRIALS, reason="needs Linux")
+def test_a_reader_that_leaves_is_no_crash() -> None:
+    """`strongroom prove | head -1` ends without a traceback and leaves nothing undone."""
+    process = subprocess.Popen([*COMMAND, "--no-changes"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.readline()
+    process.stdout.close()
+    assert process.stderr.read() == b""
+    process.stderr.close()
+    assert process.wait(30) == cli.OWN_ERROR
+
+
+@pytest.mark.skipif(not HAS_TRIALS, reason="needs Linux")
+def test_an_ascii_terminal_is_no_crash() -> None:
+    """Where the terminal cannot show a line it shows question marks."""
+    import os
+
+    process = run("--no-changes", "--only", "freed", env={**os.environ, "PYTHONIOENCODING": "ascii"})
+    assert process.returncode == 0, process.stderr
+    assert "held" in process.stdout
+
+
+class Terminal(io.StringIO):
+    """A stream that says it is a terminal."""
+
+    def isatty(self) -> bool:
+        """Yes."""
+        return True
+
+
+@pytest.mark.parametrize(
+    ("stream", "environment", "is_coloured"),
+    [
+        (Terminal(), {}, True),
+        (Terminal(), {"NO_COLOR": "1"}, False),
+        (Terminal(), {"NO_COLOR": ""}, True),
+        (Terminal(), {"TERM": "dumb"}, False),
+        (io.StringIO(), {}, False),
+    ],
+)
+def test_colour_only_where_it_is_wanted(stream: io.StringIO, environment: dict[str, str], is_coloured: bool) -> None:
+    """Colour on a terminal, unless NO_COLOR or a dumb one says otherwise."""
+    assert (painter(stream, environment)("held", "good") != "held") is is_coloured
+
+
+def test_tables_wrap_span_and_align() -> None:
+    """Long words wrap in their own column, a cell may cover several, colour takes no width."""
+    columns = [Column("a", 4), Column("b", 6), Column("c", 5)]
+    rows = [[Text("one"), Text("two three", "good"), Text("x")], [Text("y"), Text("over two of them", "", 2)]]
+    plain = render(columns, rows, painter(io.StringIO(), {}))
+    assert plain.splitlines() == [
+        "a     b       c",
+        "────  ──────  ─────",
+        "one   two     x",
+        "      three",
+        "y     over two of",
+        "      them",
+    ]
+    coloured = render(columns, rows, painter(Terminal(), {}))
+    assert "\x1b[32mtwo\x1b[0m     x" in coloured

@@ -1,0 +1,101 @@
+"""What the tests of prove share: running it, as root and not, and named skips. Loaded by path."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+HERE = Path(__file__).resolve().parent
+NOBODY = 65534
+IS_ROOT = os.geteuid() == 0
+
+needs_root = pytest.mark.skipif(not IS_ROOT, reason="needs root: run the tests with sudo")
+
+
+def load(name: str) -> ModuleType:
+    """Import a file of this folder by its path."""
+    spec = importlib.util.spec_from_file_location(name, HERE / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+killing = load("kill_at_random")
+
+
+class Run:
+    """One finished prove."""
+
+    def __init__(self, process: subprocess.CompletedProcess[str]) -> None:
+        self.code, self.out, self.err = process.returncode, process.stdout, process.stderr
+
+    @property
+    def content(self) -> dict[str, Any]:
+        """The object of --json."""
+        parsed: dict[str, Any] = json.loads(self.out)
+        return parsed
+
+    @property
+    def rows(self) -> dict[str, Any]:
+        """The rows of --json by id."""
+        return {row["id"]: row for row in self.content["trials"]}
+
+
+def prove(*arguments: str, unprivileged: bool = False, environment: dict[str, str] | None = None) -> Run:
+    """Run prove to its end, as we are or (`unprivileged`) as nobody with a folder of its own."""
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as folder:
+        identity: dict[str, Any] = {}
+        environ = {**os.environ, **(environment or {})}
+        if unprivileged and IS_ROOT:
+            os.chown(folder, NOBODY, NOBODY)
+            environ |= {"HOME": folder, "TMPDIR": folder}
+            environ.pop("XDG_RUNTIME_DIR", None)
+            identity = {"user": NOBODY, "group": NOBODY, "extra_groups": []}
+        process = subprocess.run(
+            killing.command(*arguments), capture_output=True, text=True, timeout=90, env=environ,
+            cwd="/", check=False, **identity,
+        )  # fmt: skip
+    return Run(process)
+
+
+def unprivileged_or_skip() -> None:
+    """Skip unless strongroom can be imported as nobody (or we are nobody much already)."""
+    if not IS_ROOT:
+        return
+    probe = subprocess.run(
+        [sys.executable, "-P", "-c", "import strongroom"], user=NOBODY, group=NOBODY, extra_groups=[],
+        capture_output=True, cwd="/", check=False,
+    )  # fmt: skip
+    if probe.returncode != 0:
+        pytest.skip("needs a virtual environment that other users can read: make it outside a private home")
+
+
+def swap_or_skip() -> None:
+    """Skip unless this root may make swap files (in most containers it may not)."""
+    from strongroom.prove import changes, machine
+
+    if not IS_ROOT:
+        pytest.skip("needs root: run the tests with sudo")
+    facts = machine.Machine()
+    _, is_possible = machine.work_folder_parent(changes.SWAP_SIZE, None, for_swap=facts.can_make_swap)
+    if not is_possible:
+        pytest.skip("needs CAP_SYS_ADMIN and a folder on ext4, xfs or btrfs for a swap file: run outside a container")
+
+
+def looks_like_a_tracer(text: str) -> list[str]:
+    """Every run of 24 or more characters of the tracers' alphabet with both cases and a digit in it."""
+    runs = re.findall(r"[A-Za-z0-9_-]{24,}", text)
+    return [run for run in runs if re.search(r"[A-Z]", run) and re.search(r"[a-z]", run) and re.search(r"\d", run)]
