@@ -52,7 +52,7 @@ static int map_page(unsigned char *page, int is_secretmem)
 unsigned char *bench_page_make(int is_secretmem)
 {
     size_t size = page_size();
-    unsigned char *start = mmap(NULL, 3 * size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    unsigned char *start = mmap(NULL, 3 * size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (start == MAP_FAILED) {
         return NULL;
     }

@@ -32,6 +32,9 @@ from observed import address_of, mapping_at, protection_at
 from strongroom import *
 resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
 libc = ctypes.CDLL(None, use_errno=True)
+def flip(address):
+    "Change the byte at an address, whatever it is."
+    ctypes.memset(address, ctypes.string_at(address, 1)[0] ^ 0xFF, 1)
 """
 
 

@@ -32,7 +32,7 @@ def dies_of_the_canary(code: str) -> None:
 @pytest.mark.parametrize("distance", [1, 16])
 def test_one_byte_under_is_caught_when_the_writer_leaves(size: int, distance: int) -> None:
     """The first and the last byte of the canary, at sizes around the page."""
-    dies_of_the_canary(DAMAGE.format(size=size, backing="locked") + f"    ctypes.memset(start - {distance}, 0x5a, 1)")
+    dies_of_the_canary(DAMAGE.format(size=size, backing="locked") + f"    flip(start - {distance})")
 
 
 def test_every_bit_counts(backing: str) -> None:
@@ -50,7 +50,7 @@ signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGABRT])
 buffer = LockedBuffer(32)
 try:
     with buffer.open("rw") as view:
-        ctypes.memset(address_of(view) - 1, 0x5a, 1)
+        flip(address_of(view) - 1)
 except BaseException:
     print("caught")
 finally:
@@ -72,7 +72,7 @@ def test_damage_behind_our_back_is_caught_at_every_end(end: str) -> None:
         + f"""
 page = ctypes.c_void_p(start // 4096 * 4096)
 assert libc.mprotect(page, ctypes.c_size_t(4096), 3) == 0
-ctypes.memset(start - 1, 0x5a, 1)
+flip(start - 1)
 del view
 {end}
 """
@@ -96,7 +96,7 @@ def test_canaries_differ_between_processes() -> None:
 
 
 DAMAGES = {
-    "leaving": "ctypes.memset(places[0] - 1, 0x5a, 1)",
+    "leaving": "flip(places[0] - 1)",
     "destroy": "ctypes.memset(places[0] - 17, 1, 1)",
 }
 
@@ -151,7 +151,7 @@ def test_a_full_standard_error_does_not_delay_the_end() -> None:
             except BlockingIOError:
                 break
     os.set_blocking(writing, True)
-    code = DAMAGE.format(size=32, backing="locked") + "    ctypes.memset(start - 1, 0x5a, 1)"
+    code = DAMAGE.format(size=32, backing="locked") + "    flip(start - 1)"
     try:
         with Live(code, stderr=writing) as child:
             assert child.process.wait(DEADLINE_SECONDS) == -signal.SIGABRT
@@ -176,11 +176,11 @@ def core_of(tmp_path: Path, code: str) -> list[Path]:
 def test_there_is_no_core(tmp_path: Path) -> None:
     """A process that ends by a damaged canary leaves none; one that calls abort() itself does (control)."""
     assert core_of(tmp_path / "control", "os.abort()") != []
-    damaged = DAMAGE.format(size=32, backing="locked") + "    ctypes.memset(start - 1, 0x5a, 1)"
+    damaged = DAMAGE.format(size=32, backing="locked") + "    flip(start - 1)"
     assert core_of(tmp_path / "ours", damaged) == []
 
 
 def test_standard_error_may_be_closed() -> None:
     """Nobody to tell is no reason to live on."""
-    ended = run("os.close(2)\n" + DAMAGE.format(size=32, backing="locked") + "    ctypes.memset(start - 1, 0x5a, 1)")
+    ended = run("os.close(2)\n" + DAMAGE.format(size=32, backing="locked") + "    flip(start - 1)")
     assert ended.code == -signal.SIGABRT

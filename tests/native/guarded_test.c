@@ -148,6 +148,7 @@ static void test_wiping(void)
     memset(open.data, 2, open.size);
     CHECK("one closes", sr_block_protect(&closed, SR_NO_ACCESS, &error) == 0);
     sr_blocks_wipe_all();
+    CHECK("the closed one stays closed", has_permissions(closed.pages, "---p") && opened(&closed));
     CHECK("the closed one is wiped", is_all(closed.data, closed.size, 0));
     CHECK("the open one is wiped", is_all(open.data, open.size, 0));
     CHECK("both keep their canaries", sr_block_is_intact(&closed) && sr_block_is_intact(&open));

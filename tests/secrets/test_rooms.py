@@ -109,7 +109,7 @@ def test_eight_threads_open_one_secret() -> None:
 def test_one_access_in_two_threads_is_used_once() -> None:
     """The second thread is refused, and the room closes with the first one's block."""
     out = succeed("""
-        secret = Secret.random(16 << 20)
+        secret = Secret.random(4 << 20)  # long to make, and within the usual limit
         access, results, start = secret.open(), [], threading.Barrier(2)
         def work():
             start.wait()
@@ -122,7 +122,7 @@ def test_one_access_in_two_threads_is_used_once() -> None:
         for thread in threads: thread.start()
         for thread in threads: thread.join()
         del access
-        print(*sorted(results), observed.status_size("VmLck") < 16 << 20)
+        print(*sorted(results), observed.status_size("VmLck") < 4 << 20)
     """)
     assert out.split() == ["opened", "refused", "True"]
 
@@ -160,7 +160,7 @@ def test_a_room_writes_past_its_front_end_the_process() -> None:
     result = run("""
         secret = Secret.random(32)
         with secret.open() as view:
-            ctypes.memset(address_of(view) - 1, 0x5a, 1)
+            flip(address_of(view) - 1)
         print("survived")
     """)
     assert result.code == -signal.SIGABRT, result

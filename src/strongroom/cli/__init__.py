@@ -43,6 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser().parse_args(argv)
     try:
         code: int = arguments.run(arguments)
+        sys.stdout.flush()  # here, where a reader that has left can still be told apart from an error of ours
     except BrokenPipeError:
         # Whoever read our output has left. Python flushes once more at exit: give it somewhere to.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
