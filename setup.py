@@ -6,7 +6,7 @@ from pathlib import Path
 from setuptools import Extension, setup
 
 sys.path.insert(0, str(Path(__file__).parent))
-from native_sources import compile_args, libraries, platform_of, sources
+from native_sources import compile_args, libraries, link_args, platform_of, sources
 
 target = platform_of(sys.platform)
 
@@ -17,6 +17,7 @@ setup(
             ["src/strongroom/_native.pyx", *sources(target)],
             include_dirs=["src/strongroom"],
             extra_compile_args=compile_args(target),
+            extra_link_args=link_args(target),
             libraries=libraries(target),
             depends=[header.as_posix() for header in sorted(Path("src/strongroom").glob("native/*.h"))],
         )

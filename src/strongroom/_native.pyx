@@ -15,7 +15,8 @@ All counts are guarded by the GIL, which is only released while a block is being
 
 cimport cython
 from cpython.buffer cimport (
-    PyBUF_FULL_RO, PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_FillInfo, PyBuffer_Release, PyObject_GetBuffer,
+    PyBUF_FULL_RO, PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_FillInfo, PyBuffer_Release, PyObject_CheckBuffer,
+    PyObject_GetBuffer,
 )
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_GET_SIZE
 from cpython.dict cimport PyDict_GetItem
@@ -32,15 +33,7 @@ from strongroom.exceptions import (
     UnsupportedError,
 )
 
-from strongroom._contract cimport (
-    Py_AtExit, Py_REFCNT, SR_BACKING_LOCKED, SR_BACKING_SECRETMEM, SR_CANARY_SIZE, SR_KEY_SIZE,
-    SR_READ_ONLY, SR_READ_WRITE, SR_STEP_COUNT, SR_STEP_LOCK, sr_block, sr_block_close, sr_block_create, sr_block_destroy, sr_block_forget,
-    sr_block_is_intact, sr_block_max_size, sr_block_place, sr_block_protect, sr_block_wipe, sr_blocks_die,
-    sr_blocks_wipe_all, sr_decrypt, sr_encrypt, sr_engine, sr_engine_self_test, sr_envelope, sr_envelope_drop,
-    sr_error, sr_generation, sr_os_environment_read, sr_os_environment_size, sr_os_environment_wipe,
-    sr_os_granularity, sr_os_is_lock_limit, sr_os_page_size, sr_os_random, sr_os_wipe, sr_seal, sr_sealer,
-    sr_sealer_rekey, sr_unseal,
-)
+from strongroom._contract cimport *  # that file is this one's list of what it uses of the C headers
 
 cdef size_t _page_size
 
@@ -48,16 +41,15 @@ cdef size_t _page_size
 STEPS = ("NO_DUMP", "NOT_IN_CHILD", "NO_HUGE", "NO_MERGE", "LOCK")
 PAGE_SIZE = _page_size = sr_os_page_size()
 GRANULARITY = sr_os_granularity()
-CANARY_SIZE = SR_CANARY_SIZE
+CANARY_SIZE, KEY_SIZE = SR_CANARY_SIZE, SR_KEY_SIZE
 MAX_SIZE = sr_block_max_size()
-KEY_SIZE = SR_KEY_SIZE
 
 #: Rooms kept for the next access instead of being given back; each is one locked page.
 cdef enum:
     ROOMS_KEPT = 4
 
 cdef object _host = None        # what strongroom.buffers knows and this layer does not; see install_host
-cdef bint _exit_is_arranged = False
+cdef bint _has_begun = False
 cdef uint64_t _purges = 0       # how often purge() ran; a block remembers the number it was made under
 cdef list _idle_rooms = []
 cdef uint64_t _next_identity = 1
@@ -107,18 +99,21 @@ cdef void _wipe_at_exit() noexcept:
     sr_blocks_wipe_all()
 
 
-cdef int _arrange_exit() except -1:
-    """Wipe at the end of a normal exit: after atexit handlers and module teardown, daemon threads still mapped.
+cdef int _begin() except -1:
+    """Before the first block, while the GIL keeps other threads out; arranges for wiping at a normal exit.
 
     Py_AtExit and not the atexit module or atexit(3): it runs when an unhandled Ctrl-C ends the process too (CPython
     finalizes, then kills itself with SIGINT, which skips the C library's handlers), and after every Python finalizer
-    that may still want its secret.
+    that may still want its secret. Pages stay mapped then: daemon threads may still look at them.
     """
-    global _exit_is_arranged
-    if not _exit_is_arranged:
+    global _has_begun
+    cdef sr_error error
+    if not _has_begun:
+        if sr_blocks_begin(&error):
+            _raise(&error)
         if Py_AtExit(_wipe_at_exit) != 0:
             raise SystemCallError("Py_AtExit", NO_SUCH_CALL, "Too many extension modules registered exit functions.")
-        _exit_is_arranged = True
+        _has_begun = True
     return 0
 
 
@@ -132,7 +127,20 @@ cdef enum Phase:
     OPEN
 
 
-cdef class Block:
+cdef class Keeper:
+    """What no f-string, log line, pickle or copy gets anything out of."""
+
+    def __str__(self):
+        raise TypeError(f"a {type(self).__name__} never becomes text by itself: open() it, or reveal a copy on purpose")
+
+    def __format__(self, spec):
+        return self.__str__()
+
+    def __reduce_ex__(self, protocol):
+        raise TypeError(f"a {type(self).__name__} cannot be pickled or copied: its bytes would leave protected memory")
+
+
+cdef class Block(Keeper):
     """Guarded pages that hold one secret; ``LockedBuffer`` is its public face."""
 
     cdef sr_block block
@@ -150,7 +158,7 @@ cdef class Block:
         cdef unsigned required
         cdef bint failed
         is_secretmem, may_fall_back, required = _host.plan(wanted, backing, isolated, policy)
-        _arrange_exit()
+        _begin()
         failed = self.create(wanted, is_secretmem, may_fall_back, required, &error)
         if failed and _idle_rooms and sr_os_is_lock_limit(&error):
             _idle_rooms.clear()  # each is a locked page that nobody needs at the moment
@@ -253,11 +261,9 @@ cdef class Block:
 
     def open(self, str mode="r"):
         """Return the access for a ``with`` block: ``"r"`` to read, ``"rw"`` to read and write."""
-        if mode == "r":
-            return _new_access(self, None, False)
-        if mode == "rw":
-            return _new_access(self, None, True)
-        raise ValueError(f"mode must be 'r' or 'rw', not {mode!r}")
+        if mode == "r" or mode == "rw":
+            return _new_access(self, None, mode == "rw")
+        raise ValueError(f"mode must be 'r' or 'rw', not another str of {len(mode)} characters")
 
     def destroy(self):
         """Wipe the memory and give it back; doing it twice is fine."""
@@ -301,16 +307,9 @@ cdef class Block:
 
     def __repr__(self):
         state = "destroyed" if self.is_destroyed else "open" if self.readers or self.writers else "closed"
+        if self.block.outcomes[SR_STEP_LOCK].call != NULL:
+            state += ", NOT LOCKED (the policy allowed it)"
         return f"<{type(self).__name__} {self.block.size} bytes, {self.backing}, {state}>"
-
-    def __str__(self):
-        raise TypeError(f"a {type(self).__name__} is never text: open() it and use the View")
-
-    def __format__(self, spec):
-        raise TypeError(f"a {type(self).__name__} is never text: open() it and use the View")
-
-    def __reduce_ex__(self, protocol):
-        raise TypeError(f"a {type(self).__name__} cannot be pickled or copied: it would leave protected memory")
 
     def _layout(self):
         """For whoever reads the operating system's view back: where the pages lie, how each step went."""
@@ -345,9 +344,9 @@ cdef class Access:
     def __enter__(self):
         if self.phase != NEW:
             raise AccessError("an access is good for one with block: call open() again")
-        view = _new_view(self)
-        self.phase = ENTERING
+        self.phase = ENTERING  # first of all: on Python 3.11 the next line may collect, and that run anything
         try:
+            view = _new_view(self)
             if self.sealed is not None:
                 self.block = self.sealed.enter_room()
             else:
@@ -382,10 +381,11 @@ cdef class Access:
             raise block.still_kept("was kept past the block that opened it")
 
     cdef int end(self) except -1:
+        cdef Block block = self.block
         self.phase = ENDED
-        self.block.leave(self.writable)
         if self.sealed is not None:
-            self.sealed.leave_room(self.block)
+            self.sealed.leave_room(block)
+        block.leave(self.writable)
         self.let_go()
         return 0
 
@@ -462,6 +462,7 @@ cdef class View:
     @property
     def readonly(self):
         """Whether assignment is refused."""
+        self.access.require_open()
         return not self.access.writable
 
     def __getitem__(self, key):
@@ -510,12 +511,11 @@ cdef class View:
     cdef Py_ssize_t index(self, key) except -1:
         if not PyIndex_Check(key):
             raise TypeError(f"a View takes an integer or a slice, not {_describe(key)}")
-        cdef Py_ssize_t index = PyNumber_AsSsize_t(key, IndexError)
-        if index < 0:
-            index += self.size
+        cdef Py_ssize_t index, wanted = PyNumber_AsSsize_t(key, IndexError)
+        index = wanted + self.size if wanted < 0 else wanted
         self.access.require_open()
         if not 0 <= index < self.size:
-            raise IndexError(f"index {index} is outside a View of {self.size} bytes")
+            raise IndexError(f"index {wanted} is outside a View of {self.size} bytes")
         return index
 
     cdef Py_ssize_t part(self, slice key, Py_ssize_t *count) except -1:
@@ -526,6 +526,16 @@ cdef class View:
             raise ValueError(f"a View has slices of step 1 only, not {step}")
         count[0] = PySlice_AdjustIndices(self.size, &start, &stop, step)
         return start
+
+    def __contains__(self, byte):
+        if not PyIndex_Check(byte):
+            raise TypeError("a View only knows whether it contains one byte, an integer from 0 to 255")
+        wanted = PyNumber_Index(byte)
+        self.access.require_open()
+        for i in range(self.size):
+            if self.data[i] == wanted:
+                return True
+        return False
 
     def __eq__(self, other):
         self.access.require_open()
@@ -543,10 +553,10 @@ cdef class View:
         return f"<View {self.size} bytes, {state}>"
 
     def __str__(self):
-        raise TypeError("a View is never text: use Secret.reveal_text(), or str(view, 'utf-8') for a copy nobody can wipe")
+        raise TypeError("a View is never text: use Secret.reveal_text(), or str(view, 'utf-8'), for an ordinary copy")
 
     def __format__(self, spec):
-        raise TypeError("a View is never text: use Secret.reveal_text(), or str(view, 'utf-8') for a copy nobody can wipe")
+        return self.__str__()
 
     def __reduce_ex__(self, protocol):
         raise TypeError("a View cannot be pickled or copied: it would leave protected memory")
@@ -576,7 +586,7 @@ cdef Block _take_room(size_t size):
     return room
 
 
-cdef class Sealed:
+cdef class Sealed(Keeper):
     """A secret at rest: ciphertext here, the key elsewhere; ``Secret`` is its public face."""
 
     cdef sr_envelope envelope
@@ -592,9 +602,11 @@ cdef class Sealed:
         global _next_identity
         cdef sr_error error
         cdef size_t wanted = _checked_size(size)
+        cdef uint64_t identity = _next_identity
         cdef Block room
         cdef Access access
         cdef int failed = 0
+        _next_identity += 1
         if self.envelope.ciphertext != NULL:
             raise ValueError("this secret has its content already: secrets never change")
         room = _take_room(wanted)
@@ -607,20 +619,18 @@ cdef class Sealed:
                     raise PurgedError("purge() ran while this secret was being made")
                 if written is not None:
                     if type(written) is not int:
-                        raise TypeError("fill must return None or the number of bytes it wrote, "
-                                        f"not {_describe(written)}")
+                        raise TypeError(f"fill must return None or how many bytes it wrote, not {_describe(written)}")
                     if not 1 <= written <= wanted:
                         raise ValueError(f"fill wrote {written} bytes; a secret has from 1 to {wanted}")
                     wanted = written
-                failed = sr_seal(&_sealer, _next_identity, room.block.data, wanted, &self.envelope, &error)
+                failed = sr_seal(&_sealer, identity, room.block.data, wanted, &self.envelope, &error)
+            if failed and error.call == b"malloc":
+                raise MemoryError()
             if failed:
-                if error.call == b"malloc":
-                    raise MemoryError()
                 _raise(&error)
         except BaseException:
             sr_envelope_drop(&self.envelope)
             raise
-        _next_identity += 1
         self.generation = sr_generation()
 
     cdef int require_usable(self) except -1:
@@ -641,11 +651,11 @@ cdef class Sealed:
             self.room.readers += 1
             return self.room
         room = _take_room(self.envelope.size)
-        if self.room is not None:  # making room ran Python (a collection), which opened this very secret
-            _idle_rooms.append(room)
+        self.require_usable()  # making room let other threads run, which may have done anything to this secret
+        if self.room is not None:
+            room.settle()
             self.room.readers += 1
             return self.room
-        self.require_usable()
         if sr_unseal(&_sealer, &self.envelope, room.block.data):
             room.settle()
             raise SealBrokenError(f"this {type(self).__name__} is not what was sealed: its ciphertext was changed")
@@ -653,10 +663,9 @@ cdef class Sealed:
         self.room = room
         return room
 
-    cdef int leave_room(self, Block room) except -1:
-        if self.room is room and not (room.readers or room.writers):
+    cdef void leave_room(self, Block room) noexcept:
+        if self.room is room and room.readers == 1:  # the last one is about to leave: the room is wiped next
             self.room = None
-        return 0
 
     def open(self):
         """Return the access for a ``with`` block, which yields a read-only View of the decrypted bytes."""
@@ -664,7 +673,7 @@ cdef class Sealed:
         return _new_access(None, self, False)
 
     def destroy(self):
-        """Forget the ciphertext; accesses that are open keep their room until they end."""
+        """Forget the ciphertext; accesses that are open keep their room until they end. Twice is fine."""
         sr_envelope_drop(&self.envelope)
 
     @property
@@ -678,28 +687,18 @@ cdef class Sealed:
     def __eq__(self, other):
         if isinstance(other, str):
             raise TypeError(f"a {type(self).__name__} holds bytes: compare it with bytes, not with str")
+        if not (isinstance(other, Sealed) or PyObject_CheckBuffer(other)):
+            return NotImplemented
         with self.open() as mine:
             if isinstance(other, Sealed):
                 with other.open() as theirs:
                     return _compare_digest(mine, theirs)
-            try:
-                return _compare_digest(mine, other)
-            except TypeError:
-                return NotImplemented
+            return _compare_digest(mine, other)
 
     __hash__ = None
 
     def __repr__(self):
         return f"<{type(self).__name__} {self.envelope.size} bytes, {'destroyed' if self.is_destroyed else 'sealed'}>"
-
-    def __str__(self):
-        raise TypeError(f"a {type(self).__name__} never becomes text by itself: use reveal_text()")
-
-    def __format__(self, spec):
-        raise TypeError(f"a {type(self).__name__} never becomes text by itself: use reveal_text()")
-
-    def __reduce_ex__(self, protocol):
-        raise TypeError(f"a {type(self).__name__} cannot be pickled or copied: send the bytes on purpose, with reveal()")
 
 
 def buffer_start(thing):
@@ -709,9 +708,8 @@ def buffer_start(thing):
         PyObject_GetBuffer(thing, &buffer, PyBUF_FULL_RO)
     except Exception:  # released, or not a buffer at all: as good as none
         return None
-    start = <size_t>buffer.buf
     PyBuffer_Release(&buffer)
-    return start
+    return <size_t>buffer.buf
 
 
 def has_sealer():
@@ -768,7 +766,11 @@ def environment_size(bytes name not None):
     """Bytes of the C environment's value of ``name``, or None if there is no such variable."""
     cdef sr_error error
     cdef size_t size
-    return None if sr_os_environment_size(name, &size, &error) else size
+    if sr_os_environment_size(name, &size, &error) == 0:
+        return size
+    if error.code == NO_SUCH_CALL:
+        return None
+    _raise(&error)
 
 
 def environment_read(bytes name not None, View view not None):

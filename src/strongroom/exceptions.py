@@ -26,11 +26,25 @@ NO_SUCH_CALL = -1
 
 
 class StrongroomError(Exception):
-    """The root of the tree."""
+    """The root of the tree: every error that strongroom itself raises, but for wrong arguments.
+
+    Raised when: never itself; always as one of the classes below.
+
+    What to do: catch it where any failure to keep a secret safe is handled alike.
+
+    Version added: 0.1.
+    """
 
 
 class StrongroomWarning(UserWarning):
-    """A shortfall that ``Policy(on_shortfall="warn")`` allowed."""
+    """A shortfall that ``Policy(on_shortfall="warn")`` allowed.
+
+    Raised when: a buffer was made without a guarantee that its policy names; given once, through ``warnings.warn``.
+
+    What to do: see in ``guarantees()`` which call was refused, and why; ``on_shortfall="raise"`` makes an error of it.
+
+    Version added: 0.1.
+    """
 
 
 class SystemCallError(StrongroomError, OSError):
@@ -38,16 +52,31 @@ class SystemCallError(StrongroomError, OSError):
 
     Args:
         call: The native call, for example ``"mlock"``.
-        code: Its errno (Unix) or ``GetLastError`` value (Windows).
+        code: Its errno (Unix) or ``GetLastError`` value (Windows); -1 where this system has no such call.
         advice: What to try, appended to the message.
 
-    ``errno`` (and ``winerror`` on Windows) are set as on any ``OSError``; ``call`` names the call.
+    Raised when: a native call failed and none of the more telling classes fits.
+
+    Attributes: ``call``, ``code`` and ``advice`` as above; ``errno`` and ``strerror``, and on Windows ``winerror``, as
+    on any ``OSError``.
+
+    What to do: look the call up in its manual page under the error's name; the message says what to try first, where
+    that is known.
+
+    Platform notes: on Windows Python derives ``errno`` from the ``GetLastError`` value; ``code`` is the value itself.
+
+    Source: errno(3); GetLastError on Windows.
+
+    Version added: 0.1.
     """
 
     def __init__(self, call: str, code: int, advice: str = "") -> None:
-        reason = "not available on this system" if code == NO_SUCH_CALL else os.strerror(code)
+        is_windows = hasattr(self, "winerror")  # there the code is GetLastError's, and OSError finds the errno itself
+        reason = f"error {code}" if is_windows else os.strerror(code)
+        if code == NO_SUCH_CALL:
+            reason = "not available on this system"
         text = f"{call}: {reason}" + (f". {advice}" if advice else "")
-        if hasattr(self, "winerror"):  # Windows: the code is GetLastError's, and OSError finds the errno itself
+        if is_windows:
             OSError.__init__(self, 0, text, None, code)
         else:
             OSError.__init__(self, code, text)
@@ -68,10 +97,26 @@ class LockLimitError(SystemCallError):
     Args:
         call: The native call that was refused.
         code: Its errno or ``GetLastError`` value.
-        requested: Bytes that were to be locked, whole pages.
-        limit: Bytes this process may lock, or ``None`` if the system does not say.
+        requested: Bytes that were to be locked: the size asked for and its canary, rounded up to whole pages.
+        limit: Bytes this process may lock, or ``None`` if the system sets no limit or does not say.
         locked_now: Bytes it has locked already, by whomever, or ``None`` if the system does not say.
         advice: Remedies for this system.
+
+    Raised when: locking pages for a buffer, for the sealing key or for a secret being opened meets the limit. What
+    existed before is unharmed, and nothing was made.
+
+    Attributes: ``requested``, ``limit`` and ``locked_now`` as above, ``remedies`` (the advice), and those of
+    ``SystemCallError``.
+
+    What to do: raise the limit as ``remedies`` says, destroy buffers that are no longer needed, or keep many secrets
+    as ``Secret``, which are sealed at rest and need locked memory only while open.
+
+    Platform notes: the limit counts everything this process has locked, by strongroom or not; on Windows it is the
+    minimum working set.
+
+    Source: mlock(2), getrlimit(2) RLIMIT_MEMLOCK; VirtualLock on Windows.
+
+    Version added: 0.1.
     """
 
     def __init__(
@@ -91,24 +136,73 @@ class LockLimitError(SystemCallError):
 
 
 class AccessError(StrongroomError):
-    """Memory was touched in a way that its state or protection forbids, or outside the block that opened it."""
+    """Memory was used in a way that its state forbids, above all outside the block that opened it.
+
+    Raised when: a View is used after its ``with`` block ended, or one access is entered twice.
+
+    What to do: call ``open()`` again, and keep every use of the View inside its block.
+
+    Version added: 0.1.
+    """
 
 
 class DestroyedError(StrongroomError):
-    """The object was destroyed: its memory is wiped and given back."""
+    """The object was destroyed: what it held is gone.
+
+    Raised when: a buffer or secret is used after ``destroy()``, or after the ``with`` block that owned it.
+
+    What to do: make the object anew from its source, or destroy it later.
+
+    Version added: 0.1.
+    """
 
 
 class ForkedError(StrongroomError):
-    """The object was made before a fork, and its memory is not in this child."""
+    """The object was made before a fork, and its memory is not in this child.
+
+    Raised when: a forked child uses a buffer, secret or View of its parent. The parent's own stays as it was.
+
+    What to do: make secrets after the fork (in gunicorn's ``post_fork``, in a ``multiprocessing`` initializer), or
+    hand the bytes over through a pipe.
+
+    Platform notes: Unix only; there is no fork on Windows.
+
+    Source: fork(2), madvise(2) MADV_WIPEONFORK and MADV_DONTFORK, minherit(2).
+
+    Version added: 0.1.
+    """
 
 
 class PurgedError(StrongroomError):
-    """``strongroom.purge()`` wiped the object, perhaps while it was in use: discard what was computed from it."""
+    """``strongroom.purge()`` wiped the object, perhaps while it was in use.
+
+    Raised when: something made before a purge is opened, or a block ends that was open during one; in the latter case
+    its code may have read zeros.
+
+    What to do: discard what that block computed, and make the secret anew from its source.
+
+    Version added: 0.1.
+    """
 
 
 class SealBrokenError(StrongroomError):
-    """A sealed secret is not what was sealed: its ciphertext in ordinary memory was changed."""
+    """A sealed secret is not what was sealed: its ciphertext in ordinary memory was changed.
+
+    Raised when: opening a ``Secret`` whose authentication tag does not fit. No byte of it is handed out.
+
+    What to do: treat the process as damaged or attacked. End it; the secret cannot be had back from it.
+
+    Version added: 0.1.
+    """
 
 
 class UnsupportedError(StrongroomError, NotImplementedError):
-    """This system, or this version of strongroom, cannot do what was asked."""
+    """This system, or this version of strongroom, cannot do what was asked.
+
+    Raised when: a backing, a guarantee, a terminal or a cipher that was asked for does not exist here.
+
+    What to do: ask for less (``backing="auto"``, a ``Policy`` that requires fewer guarantees), or use a system that
+    has it; the message names what is missing.
+
+    Version added: 0.1.
+    """

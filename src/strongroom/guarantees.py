@@ -3,7 +3,7 @@
 A guarantee is one of ten promises. For each the system is asked, and afterwards it is asked what it did; the answer
 is one of four words:
 
-``verified``     read back from the operating system, which says so itself
+``verified``     read back from the operating system: its listing says so, or shows memory that has it by nature
 ``requested``    asked for and not refused, but this system offers no way to read it back
 ``unavailable``  this kind of memory, or this system, cannot give it
 ``refused``      asked for, and the system said no
@@ -68,7 +68,13 @@ class Evidence:
     Args:
         state: ``verified``, ``requested``, ``unavailable`` or ``refused``.
         source: Where that was read, or which call said it, in words for a log.
-        time: When, in seconds since the epoch.
+        time: When, in seconds since the epoch, not rounded.
+
+    Attributes: ``state``, ``source`` and ``time``, as above. Two are equal if all three are.
+
+    Does not protect against: change. It tells of that time; the system may have been told otherwise since.
+
+    Version added: 0.1.
     """
 
     __slots__ = ("source", "state", "time")
@@ -91,7 +97,17 @@ class Evidence:
 
 
 class Guarantees(dict[str, Evidence]):
-    """A snapshot: the name of each guarantee and its evidence. ``str()`` of it is a table for people."""
+    """Hold a snapshot: the name of each guarantee and its evidence. ``str()`` of it is a table for people.
+
+    A ``dict`` from the names in ``strongroom.guarantees.ALL`` to :class:`~strongroom.Evidence`, in that order.
+
+    Raises:
+        KeyError: It was asked for a name that is not one of a guarantee.
+
+    Does not protect against: change. It is not brought up to date; ask the buffer again.
+
+    Version added: 0.1.
+    """
 
     __slots__ = ()
 

@@ -18,12 +18,16 @@ class Policy:
 
     Args:
         require: Names of guarantees, for example ``{"LOCKED", "NO_DUMP"}``. ``None`` stands for what this kind of
-            memory gives by default on this system (Linux: LOCKED, NO_DUMP, NOT_IN_CHILD).
+            memory gives by default on this system; see the platform notes.
         on_shortfall: ``"raise"`` (no buffer is made), ``"warn"`` (it is made, with a ``StrongroomWarning``) or
             ``"allow"`` (it is made, silently). What was refused shows in ``guarantees()`` in each case.
 
     Raises:
-        ValueError: An unknown guarantee or an unknown word for ``on_shortfall``.
+        ValueError: An unknown guarantee, one string instead of a set of them, or an unknown word for ``on_shortfall``.
+        TypeError: ``require`` cannot be iterated over.
+
+    Platform notes: by default Linux requires LOCKED, NO_DUMP and NOT_IN_CHILD; macOS and BSD LOCKED and NOT_IN_CHILD;
+    Windows LOCKED. Making a policy asks the system nothing: what it cannot give shows when a buffer is made.
 
     Does not protect against: a guarantee that the system withdraws later (a debugger calling ``munlock``). Ask
     ``guarantees()`` again when that matters.
@@ -47,12 +51,18 @@ class Policy:
 
     @property
     def require(self) -> frozenset[str] | None:
-        """The names that must hold, or ``None`` for the default of the kind."""
+        """The names that must hold, or ``None`` for the default of the kind.
+
+        Version added: 0.1.
+        """
         return self._require
 
     @property
     def on_shortfall(self) -> str:
-        """``"raise"``, ``"warn"`` or ``"allow"``."""
+        """What happens when one cannot be had: ``"raise"``, ``"warn"`` or ``"allow"``.
+
+        Version added: 0.1.
+        """
         return self._on_shortfall
 
     def __repr__(self) -> str:

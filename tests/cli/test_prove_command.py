@@ -171,6 +171,34 @@ def test_a_reader_that_leaves_is_no_crash() -> None:
     assert process.wait(30) == cli.OWN_ERROR
 
 
+@pytest.mark.parametrize("error", [RuntimeError, AttributeError, OSError, KeyError])
+def test_an_error_of_our_own_is_4(
+    error: type[Exception], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Python's exit code for a traceback is 1, which here would mean that something leaked."""
+
+    def fail(_: object) -> int:
+        raise error("unforeseen")
+
+    monkeypatch.setattr("strongroom.cli.prove.run", fail)
+    assert cli.main(["prove"]) == 4
+    told = capsys.readouterr()
+    assert "Traceback" in told.err
+    assert "unforeseen" in told.err
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_full_disk_is_4() -> None:
+    """Output that cannot be written is our own error too, also in Python's last flush."""
+    code = "import sys; from strongroom.cli import main; sys.exit(main(['prove', '--restore']))"
+    with open("/dev/full", "w", encoding="ascii") as full:
+        process = subprocess.run(
+            [sys.executable, "-P", "-c", code], stdout=full, stderr=subprocess.PIPE, timeout=60, check=False
+        )
+    assert process.returncode == 4
+    assert b"No space left" in process.stderr
+
+
 @pytest.mark.skipif(not HAS_TRIALS, reason="needs Linux")
 def test_an_ascii_terminal_is_no_crash() -> None:
     """Where the terminal cannot show a line it shows question marks."""
@@ -219,3 +247,11 @@ def test_tables_wrap_span_and_align() -> None:
     ]
     coloured = render(columns, rows, painter(Terminal(), {}))
     assert "\x1b[32mtwo\x1b[0m     x" in coloured
+
+
+@pytest.mark.parametrize("path", ["/etc/passwd", "/no/such/folder"])
+def test_a_folder_that_is_none_is_a_usage_error(path: str) -> None:
+    """Said before anything is announced or journaled, with the name."""
+    ended = subprocess.run([*COMMAND, "--folder", path], capture_output=True, text=True, timeout=60, check=False)
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert path in ended.stderr

@@ -6,7 +6,9 @@ import json
 import re
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -66,15 +68,75 @@ def test_stub_lists_what_the_module_has() -> None:
             assert {m for m in members if not re.fullmatch(r"__\w+__", m)} == own, name
 
 
+#: The headings of a public docstring, in their order.
+HEADINGS = (
+    "Args:",
+    "Returns:",
+    "Raises:",
+    "Platform notes:",
+    "Does not protect against:",
+    "Source:",
+    "Version added:",
+)
+#: What hands out a secret or a copy of one is annotated with one of these.
+SECRET_RETURNS = {"Self", "bytes", "str"}
+
+
+def missing_headings(thing: Any) -> list[str]:
+    """What the docstring of a class or function lacks of what its code calls for."""
+    text = inspect.getdoc(thing) or ""
+    lines = text.splitlines()
+    expected = ["Version added:"]
+    function = thing.__init__ if inspect.isclass(thing) else thing
+    if inspect.isfunction(function):
+        tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
+        has_raise = any(isinstance(node, ast.Raise) for node in ast.walk(tree))
+        if has_raise or (thing is function and "It raises nothing" not in text):
+            expected.append("Raises:")
+        names = inspect.signature(function).parameters
+        if any(name not in ("self", "cls") and not name.startswith("_") for name in names):
+            expected.append("Args:")
+        returns = str(function.__annotations__["return"])
+        if returns != "None":
+            expected.append("Returns:")
+        if returns in SECRET_RETURNS:
+            expected.append("Does not protect against:")
+    if inspect.isclass(thing) and issubclass(thing, _native.Block | _native.Sealed):
+        expected += ["Raises:", "Platform notes:", "Does not protect against:", "Source:"]
+    if inspect.isclass(thing) and issubclass(thing, Exception):
+        expected += ["Raised when:", "What to do:"]
+    missing = [heading for heading in expected if not any(line.startswith(heading) for line in lines)]
+    if not lines or not re.search(r"[.:]", lines[0]) or (len(lines) > 1 and lines[1]):
+        missing.append("a first line of its own")
+    order = [line.split(":")[0] + ":" for line in lines]
+    found = [heading for heading in order if heading in HEADINGS]
+    if found != sorted(set(found), key=HEADINGS.index):
+        missing.append("the order of the headings")
+    return missing
+
+
 def test_every_public_thing_has_a_docstring() -> None:
-    """Each exported class and function says what it is, and its public methods too."""
+    """Each exported class and function says what it is, and its public methods too; in Python, under the headings."""
+    lacking = {}
     for name in strongroom.__all__:
         value = getattr(strongroom, name)
-        if inspect.isclass(value) or inspect.isfunction(value):
-            assert value.__doc__, name
-            for member, thing in vars(value).items():
-                if not member.startswith("_") and callable(thing):
-                    assert thing.__doc__, f"{name}.{member}"
+        if not (inspect.isclass(value) or inspect.isfunction(value)):
+            continue
+        assert value.__doc__, name
+        if value.__module__ != _native.__name__:
+            lacking[name] = missing_headings(value)
+        for member, thing in (vars(value) if inspect.isclass(value) else {}).items():
+            if member.startswith("_"):
+                continue
+            function = getattr(thing, "__func__", thing)  # what a class method or static method wraps
+            if inspect.isfunction(function):
+                lacking[f"{name}.{member}"] = missing_headings(function)
+            elif isinstance(thing, property):
+                lacking[f"{name}.{member}"] = [] if "Version added:" in (thing.__doc__ or "") else ["Version added:"]
+            elif callable(thing):
+                assert thing.__doc__, f"{name}.{member}"
+    assert len(lacking) > len(strongroom.exceptions.__all__)
+    assert {name: headings for name, headings in lacking.items() if headings} == {}
 
 
 def test_every_test_says_what_it_holds() -> None:

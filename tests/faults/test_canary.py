@@ -35,6 +35,12 @@ def test_one_byte_under_is_caught_when_the_writer_leaves(size: int, distance: in
     dies_of_the_canary(DAMAGE.format(size=size, backing="locked") + f"    flip(start - {distance})")
 
 
+@pytest.mark.parametrize("distance", [17, 40, 4000])
+def test_below_the_canary_is_caught_when_the_writer_leaves(distance: int) -> None:
+    """A write that jumps over the canary lands in zeros that are checked with it."""
+    dies_of_the_canary(DAMAGE.format(size=32, backing="locked") + f"    flip(start - {distance})")
+
+
 def test_every_bit_counts(backing: str) -> None:
     """One flipped bit is damage."""
     dies_of_the_canary(

@@ -53,6 +53,25 @@ def test_a_local_variable_is_told_once() -> None:
     assert str(caught.value).count("leaked_name") == 1
 
 
+def test_objects_that_resist_being_looked_at_do_not_replace_the_error() -> None:
+    """Properties that raise and odd class attributes in the way of the search change nothing: BufferError it is."""
+
+    class Resisting:
+        __slots__ = ("kept",)
+        kept: object
+
+        @property
+        def __dict__(self) -> dict[str, object]:  # type: ignore[override]
+            raise RuntimeError("do not look at me")
+
+    odd = type("Odd", (), {"__module__": []})()
+    holder = Resisting()
+    text = complaint(lambda view: setattr(holder, "kept", memoryview(view)))
+    assert "memoryview in a Resisting" in text
+    assert odd is not None
+    holder.kept = None
+
+
 def test_a_numpy_array_in_a_local_variable() -> None:
     """The collector does not see arrays; the search does."""
     buffer = LockedBuffer(32)

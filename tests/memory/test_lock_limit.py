@@ -1,6 +1,10 @@
 """Under a 64 KiB lock limit and without privilege: up to the limit, then an error that helps, and nothing harmed."""
 
 import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -180,3 +184,31 @@ with buffer.open("rw") as view:
     assert told["flag"] is False
     assert told["others"] == ["verified"] * 3
     assert told["warnings"] == (["this buffer goes without LOCKED"] if word == "warn" else [])
+
+
+def test_the_limit_is_told_in_a_user_namespace() -> None:
+    """Root of a namespace of its own (a rootless container) has every capability but the limit binds all the same."""
+    code = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from strongroom import *
+kept = []
+try:
+    while len(kept) < 64: kept.append(LockedBuffer(32, backing="locked"))
+except LockLimitError as error:
+    print(len(kept), error.limit, "ulimit" in error.remedies)
+"""
+    import strongroom
+
+    where = str(Path(strongroom.__file__).parents[1])
+    limited = ["prlimit", "--memlock=65536:65536", "setpriv", "--bounding-set=-ipc_lock", "--inh-caps=-ipc_lock"]
+    command = [*limited, "unshare", "-Ur", sys.executable, "-c", code, where]
+    if os.geteuid() != 0:
+        command = ["prlimit", "--memlock=65536:65536", "unshare", "-Ur", sys.executable, "-c", code, where]
+    try:
+        ran = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    except FileNotFoundError as error:
+        pytest.skip(f"needs {error.filename}: install util-linux")
+    if "unshare failed" in ran.stderr or "write failed" in ran.stderr:
+        pytest.skip("needs user namespaces: sysctl kernel.unprivileged_userns_clone=1 or run as root")
+    assert ran.stdout.split() == ["16", "65536", "True"], ran

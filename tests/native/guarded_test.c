@@ -322,6 +322,7 @@ static void test_many(void)
 int main(void)
 {
     page = sr_os_page_size();
+    CHECK("a block can be made", sr_blocks_begin(&error) == 0 && sr_blocks_begin(&error) == 0);
     test_layouts();
     test_canary();
     test_wiped_before_death();

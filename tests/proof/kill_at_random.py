@@ -84,7 +84,10 @@ def settle(before: dict[str, str], journals: list[Path]) -> list[str]:
 def journal_folders() -> list[Path]:
     """Where prove's journals would be."""
     user = os.geteuid()
-    return [Path("/run/strongroom"), Path(tempfile.gettempdir(), f"strongroom-{user}")]
+    places = [Path("/run/strongroom"), Path(tempfile.gettempdir(), f"strongroom-{user}")]
+    if runtime := os.environ.get("XDG_RUNTIME_DIR"):
+        places.append(Path(runtime, "strongroom"))
+    return places
 
 
 def kill_once(number: signal.Signals, after_seconds: float, arguments: tuple[str, ...] = ()) -> tuple[int, list[str]]:

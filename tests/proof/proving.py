@@ -75,11 +75,15 @@ def unprivileged_or_skip() -> None:
     """Skip unless strongroom can be imported as nobody (or we are nobody much already)."""
     if not IS_ROOT:
         return
-    probe = subprocess.run(
-        [sys.executable, "-P", "-c", "import strongroom"], user=NOBODY, group=NOBODY, extra_groups=[],
-        capture_output=True, cwd="/", check=False,
-    )  # fmt: skip
-    if probe.returncode != 0:
+    try:
+        probe = subprocess.run(
+            [sys.executable, "-P", "-c", "import strongroom"], user=NOBODY, group=NOBODY, extra_groups=[],
+            capture_output=True, cwd="/", check=False,
+        )  # fmt: skip
+        is_readable = probe.returncode == 0
+    except PermissionError:  # not even the interpreter
+        is_readable = False
+    if not is_readable:
         pytest.skip("needs a virtual environment that other users can read: make it outside a private home")
 
 

@@ -185,6 +185,72 @@ def test_memory_that_cannot_be_read_makes_a_search_incomplete() -> None:
     assert told["needles"][0]["whole"] == 1
 
 
+GUARDED = """
+import ctypes, mmap, os, sys, tempfile
+libc = ctypes.CDLL(None, use_errno=True)
+libc.madvise.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
+area = mmap.mmap(-1, 4 * 4096, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+area[:] = b"x" * len(area)
+address = ctypes.addressof(ctypes.c_char.from_buffer(area))
+if libc.madvise(address + 4096, 4096, 102) != 0:  # MADV_GUARD_INSTALL
+    sys.exit("none")
+token = os.read(0, 48)
+print("ready", flush=True)
+os.read(0, 1)
+"""
+
+
+def test_guard_pages_are_explained_page_by_page() -> None:
+    """A guard page is known by its own page table entry, not by a flag of the mapping it once was put into."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", GUARDED], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write(mark(9))
+    process.stdin.flush()
+    is_ready = process.stdout.readline() == b"ready\n"
+    reading, writing = os.pipe()
+    os.write(writing, mark(9))
+    os.close(writing)
+    try:
+        if not is_ready or tuple(map(int, os.uname().release.split(".")[:2])) < (6, 15):
+            pytest.skip("needs Linux 6.15, whose page table tells guard pages")
+        told = spawn.attack("memory", "test", reading, pid=process.pid, count=1, size=SIZE)
+    finally:
+        for descriptor in (process.stdin, process.stdout):
+            descriptor.close()
+        os.close(reading)
+        process.kill()
+        process.wait()
+    if told["refused"]:
+        pytest.skip("needs kernel.yama.ptrace_scope=0, or root")
+    assert told["is_complete"] is True
+    assert {"where": "anonymous memory (rw-p)", "size": 4096, "explained": True} in told["unreadable"]
+
+
+SMAPS = """7f00-7f01 rw-p 00000000 00:00 0
+Size: 4 kB
+Swap: 8 kB
+7f02-7f03 rw-s 00000000 00:0f 12 /secretmem (deleted)
+Size: 4 kB
+{0}VmFlags: rd wr
+7f04-7f05 rw-p 00000000 00:00 0
+Swap: 8 kB
+"""
+
+
+@pytest.mark.parametrize(("line", "expected"), [("Swap: 0 kB\n", 0), ("Swap: 4 kB\n", 4096), ("", None)])
+def test_swapped_secret_memory_is_counted_by_the_kernel(
+    monkeypatch: pytest.MonkeyPatch, line: str, expected: int | None
+) -> None:
+    """Only secret memory counts, and a kernel that does not tell is no zero."""
+    import io
+
+    monkeypatch.setattr(pages, "open", lambda *_, **__: io.StringIO(SMAPS.format(line)), raising=False)
+    assert pages.swapped_secretmem("self") == expected
+
+
 def test_a_process_that_is_gone_is_a_failure_not_an_absence() -> None:
     """An attack that could not look says so: nothing is concluded from it."""
     process = subprocess.Popen(["/bin/true"])

@@ -92,6 +92,17 @@ def test_a_private_folder_is_made(tmp_path: Path) -> None:
     assert path.stat().st_mode & 0o777 == 0o700
 
 
+def test_a_private_folder_is_ours_to_enter_under_any_umask(tmp_path: Path) -> None:
+    """A umask that takes the owner's own bits does not lock this and every later run out."""
+    path = tmp_path / "strongroom"
+    before = os.umask(0o777)
+    try:
+        assert journal.private_folder(str(path), create=True)
+    finally:
+        os.umask(before)
+    assert path.stat().st_mode & 0o777 == 0o700
+
+
 def test_undoing_what_never_happened_is_harmless(tmp_path: Path) -> None:
     """Killed between journal and change, there is nothing to undo, and that is fine (twice)."""
     setting = tmp_path / "setting"
@@ -101,11 +112,26 @@ def test_undoing_what_never_happened_is_harmless(tmp_path: Path) -> None:
         {"do": "swap", "path": str(tmp_path / "none" / "swap")},
         {"do": "setting", "path": str(setting), "original": "theirs", "ours": "ours"},
         {"do": "cgroup", "path": str(tmp_path / "none")},
-        {"do": "processes", "marker": "no-such-run"},
     ):
         assert undo.undo(record) is None
         assert undo.undo(record) is None
     assert setting.read_text() == "theirs\n"
+
+
+@pytest.mark.parametrize("has_kill", [False, True])
+def test_processes_of_other_namespaces_do_not_end_us(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_kill: bool
+) -> None:
+    """cgroup.procs lists them as 0, and kill(0) would be our own process group; cgroup.kill needs no list."""
+    killed: list[int] = []
+    monkeypatch.setattr(os, "kill", lambda pid, _: killed.append(pid))
+    monkeypatch.setattr(undo, "_PATIENCE_SECONDS", 0.0)
+    (tmp_path / "cgroup.procs").write_text("0\n4194305\n-1\n")
+    if has_kill:
+        (tmp_path / "cgroup.kill").touch()
+    assert undo.undo({"do": "cgroup", "path": str(tmp_path)}) is not None  # a plain folder with files stays
+    assert set(killed) == (set() if has_kill else {4194305})
+    assert not has_kill or (tmp_path / "cgroup.kill").read_text() == "1"
 
 
 def test_a_setting_is_put_back_only_if_it_is_still_ours(tmp_path: Path) -> None:

@@ -96,3 +96,39 @@ def test_the_strongroom_column_shows_the_worse_of_open_and_at_rest() -> None:
     assert row({"ordinary": FOUND, "secret-open": FOUND}).strongroom.word == "LEAKED"
     assert row({"ordinary": FOUND, "secret-at-rest": HALF}).strongroom.word == "LEAKED"
     assert row({"ordinary": FOUND}).strongroom.word == "held"
+
+
+@pytest.mark.parametrize(("swapped", "word"), [(0, "held"), (4096, "not tried"), (None, "not tried")])
+def test_unread_secret_memory_is_held_only_if_none_is_in_swap(swapped: int | None, word: str) -> None:
+    """Without root nobody reads secret memory: the kernel's own count has to say that none of it went to swap."""
+    pytest.importorskip("fcntl", reason="needs a Unix")
+    from strongroom.prove.trials import swapped as trial
+
+    backings = {
+        "ordinary": Backing("heap", ""), "secret-open": Backing("secretmem", "secretmem"),
+        "secret-at-rest": Backing("ciphertext", ""), "locked": Backing("anonymous", "locked"),
+        "secretmem": Backing("secretmem", "secretmem"),
+    }  # fmt: skip
+    cells = judge({"ordinary": FOUND}, missing={}, is_complete=True, exposed={})
+    trial._refuse_unseen(cells, backings, swapped)
+    assert {cells[kind].word for kind in ("secret-open", "secret-at-rest", "secretmem")} == {word}
+    assert cells["locked"].word == "held"
+
+
+@pytest.mark.parametrize(("attacker", "own"), [(True, True), (False, True), (True, False)])
+def test_swap_is_believed_only_if_our_own_tracers_were_locked(attacker: bool, own: bool) -> None:
+    """Tracers that prove or its attacker could not lock may be in the swap file themselves."""
+    pytest.importorskip("fcntl", reason="needs a Unix")
+    from types import SimpleNamespace
+    from typing import Any
+
+    from strongroom.prove.trials import swapped as trial
+
+    told = {"is_complete": True, "is_locked": attacker, "pages_elsewhere": 0}
+    bench: Any = SimpleNamespace(
+        plan=SimpleNamespace(swap=SimpleNamespace(path="/swap")), push_out=lambda *_, **__: None,
+        attack=lambda *_, **__: dict(told), findings=lambda _: {"ordinary": FOUND},
+    )  # fmt: skip
+    tracers: Any = SimpleNamespace(is_locked=own)
+    result, _ = trial.raw_scan(bench, tracers, [("victim", 1)])
+    assert result["is_locked"] is result["is_complete"] is (attacker and own)

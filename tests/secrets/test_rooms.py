@@ -151,18 +151,21 @@ def test_first_secrets_in_many_threads() -> None:
     assert out.strip() == "0"
 
 
-def test_a_room_writes_past_its_front_end_the_process() -> None:
+@pytest.mark.parametrize("distance", [1, 16, 17, 40])
+def test_a_room_writes_past_its_front_end_the_process(distance: int) -> None:
     """The canary of a room is checked when its block ends (through a raw pointer: nothing of ours writes there)."""
     import signal
 
     from children import run
 
-    result = run("""
+    result = run(
+        """
         secret = Secret.random(32)
         with secret.open() as view:
-            flip(address_of(view) - 1)
+            flip(address_of(view) - DISTANCE)
         print("survived")
-    """)
+    """.replace("DISTANCE", str(distance))
+    )
     assert result.code == -signal.SIGABRT, result
     assert "survived" not in result.out
     assert "canary" in result.err

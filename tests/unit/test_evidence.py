@@ -77,6 +77,17 @@ def test_guards_that_the_kernel_merged_with_the_pages_are_guards() -> None:
     assert states(evidence.judge_smaps(merged, START, END, DONE, False, 1.0))["GUARDED"] == words.VERIFIED
 
 
+def test_a_listing_with_a_hole_verifies_nothing() -> None:
+    """Pages missing in the middle make the listing a torn one, whatever its ends say."""
+    flags = frozenset(["lo", "dd", "dc"])
+    torn = [
+        Mapping(START, START + 0x1000, "---p", "", flags),
+        Mapping(START + 0x2000, START + 0x3000, "---p", "", flags),
+    ]
+    got = states(evidence.judge_smaps(torn, START, START + 0x3000, DONE, False, 1.0))
+    assert words.VERIFIED not in got.values()
+
+
 def test_open_pages_are_not_called_closed() -> None:
     """While a block has it open, CLOSED_AT_REST cannot be read back."""
     assert (

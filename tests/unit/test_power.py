@@ -13,7 +13,7 @@ HIBERNATES = {"command_line": "root=/dev/vda1 quiet", "config": None, "resume_de
         ({}, True),
         ({"resume_device": None}, False),
         ({"command_line": "root=/dev/vda1 nohibernate"}, False),
-        ({"command_line": "noresume"}, False),
+        ({"command_line": "noresume"}, True),  # only skips looking for an image at boot
         ({"command_line": "hibernate=no"}, False),
         ({"command_line": "hibernate=nocompress"}, True),
         ({"command_line": "xnohibernate resume=/dev/sda2"}, True),

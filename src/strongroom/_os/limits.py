@@ -11,12 +11,21 @@ __all__ = ["lock_limit", "locked_now", "remedies"]
 _CAP_IPC_LOCK = 14
 
 
+#: All of the initial user namespace; user_namespaces(7).
+_EVERY_UID = ["0", "0", "4294967295"]
+
+
 def _may_lock_anything() -> bool:
+    """Whether the limit does not bind. In a user namespace of its own a process has every capability and yet none that
+    counts here: can_do_mlock() and user_shm_lock() in mm/ ask for the initial namespace's.
+    """
     try:
         capabilities = procfs.read_status("CapEff")
+        with open("/proc/self/uid_map", encoding="ascii") as file:
+            is_initial = file.read().split() == _EVERY_UID
     except OSError:
         return False
-    return capabilities is not None and bool(int(capabilities, 16) >> _CAP_IPC_LOCK & 1)
+    return is_initial and capabilities is not None and bool(int(capabilities, 16) >> _CAP_IPC_LOCK & 1)
 
 
 def lock_limit() -> int | None:

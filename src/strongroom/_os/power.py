@@ -15,7 +15,8 @@ import os
 
 __all__ = ["can_hibernate", "judge_hibernation"]
 
-_OFF = {"nohibernate", "noresume", "hibernate=no"}
+#: kernel-parameters.txt. Not noresume: it only keeps the kernel from looking for an image at boot.
+_OFF = {"nohibernate", "hibernate=no"}
 
 
 def judge_hibernation(command_line: str, config: str | None, resume_device: str | None, lockdown: str | None) -> bool:

@@ -44,6 +44,7 @@ def _ask_tty(prompt: str, view: _native.View) -> int:
         silent = before[:]
         silent[3] &= ~(termios.ECHO | termios.ECHOE | termios.ECHOK)
         silent[3] |= termios.ECHONL | termios.ICANON
+        silent[0] |= termios.ICRNL  # a raw terminal sends a carriage return for Enter
         # TCSAFLUSH drops what was typed before the question: it was echoed.
         termios.tcsetattr(tty, termios.TCSAFLUSH, silent)
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from itertools import pairwise
 
 from strongroom import _native
 from strongroom import guarantees as words
@@ -45,7 +46,8 @@ def judge_steps(steps: Steps, is_secretmem: bool, now: float) -> Guarantees:
             state = words.UNAVAILABLE if failure[1] == NO_SUCH_CALL else words.REFUSED
             found[name] = Evidence(state, _reason(failure), now)
         elif step is not None:
-            found[name] = Evidence(words.REQUESTED, "the call succeeded", now)
+            made = "memfd_secret(2)" if is_secretmem and name != words.NOT_IN_CHILD else "the call"
+            found[name] = Evidence(words.REQUESTED, f"{made} succeeded", now)
         elif name == words.CLOSED_AT_REST and not LOCKS_INACCESSIBLE_PAGES:
             found[name] = Evidence(words.UNAVAILABLE, "read-only: this system unlocks inaccessible pages", now)
         elif name in (words.GUARDED, words.CLOSED_AT_REST):
@@ -63,7 +65,8 @@ def judge_smaps(
     """What the kernel's listing bears out for the pages from ``start`` up to ``end``."""
     found = judge_steps(steps, is_secretmem, now)
     pages = [m for m in mappings if m.start < end and m.end > start]
-    if not pages or pages[0].start > start or pages[-1].end < end:
+    whole = bool(pages) and pages[0].start <= start and pages[-1].end >= end
+    if not whole or any(one.end != other.start for one, other in pairwise(pages)):
         return found  # not listed as a whole: the listing is torn, the calls' own answers stand
 
     def set_state(name: str, state: str, source: str) -> None:

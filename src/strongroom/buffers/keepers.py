@@ -22,7 +22,10 @@ __all__ = ["keepers"]
 _MOST_NAMED = 3
 
 #: Where the types come from whose buffers are asked for their address: asking runs none of the user's own code.
-_BUFFER_MODULES = {"_ctypes", "array", "mmap", "numpy"}
+_BUFFER_MODULES = frozenset({"_ctypes", "array", "mmap", "numpy"})
+
+#: What ``type.__module__`` and ``object.__dict__`` mean, past anything a class may have put in their place.
+_module_of = type.__dict__["__module__"].__get__
 
 #: A code object's flag for function bodies, whose locals are no dictionary; inspect.CO_OPTIMIZED.
 _IS_FUNCTION = 0x1
@@ -31,9 +34,26 @@ _IS_FUNCTION = 0x1
 _OWN_REFERENCES = 3
 
 
+def _is_buffer_type(kind: type) -> bool:
+    module = _module_of(kind)
+    return type(module) is str and module in _BUFFER_MODULES
+
+
+def _attributes_of(thing: object) -> dict[str, object] | None:
+    """An object's own dictionary, if it has one that is no property of its class."""
+    for base in type.mro(type(thing)):
+        descriptor = base.__dict__.get("__dict__")
+        if descriptor is not None:
+            if type(descriptor).__name__ not in ("getset_descriptor", "member_descriptor"):  # modules have the second
+                return None
+            found = descriptor.__get__(thing)
+            return found if type(found) is dict else None
+    return None
+
+
 def _is_inside(thing: object, start: int, end: int) -> bool:
     kind = type(thing)
-    if kind is not memoryview and not any(base.__module__ in _BUFFER_MODULES for base in kind.__mro__):
+    if kind is not memoryview and not any(_is_buffer_type(base) for base in type.mro(kind)):
         return False
     address = _native.buffer_start(thing)
     return address is not None and start <= address < end
@@ -89,16 +109,14 @@ def _place(holder: object, thing: object) -> str:
     if isinstance(holder, dict):
         name = next((key for key, value in list(holder.items()) if value is thing), None)
         for owner in gc.get_referrers(holder):
-            if getattr(owner, "__dict__", None) is holder:
+            if _attributes_of(owner) is holder:
                 if isinstance(owner, type(sys)):
                     return f"the global variable {name!r} of module {owner.__name__}"
                 return f"the attribute {name!r} of a {type(owner).__name__} object"
         return f"a dict under {name!r}" if isinstance(name, str) else "a dict"
-    attributes = getattr(holder, "__dict__", None)
-    if isinstance(attributes, dict):
-        for name, value in attributes.items():
-            if value is thing:
-                return f"the attribute {name!r} of a {type(holder).__name__} object"
+    for name, value in (_attributes_of(holder) or {}).items():
+        if value is thing:
+            return f"the attribute {name!r} of a {type(holder).__name__} object"
     return f"a {type(holder).__name__}"
 
 

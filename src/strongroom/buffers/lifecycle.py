@@ -14,9 +14,14 @@ def purge() -> None:
     at this moment in other threads, so that results computed from wiped memory are discarded. What is made afterwards
     works as usual, under a new key. Memory stays mapped until its owners go, so no thread faults.
 
-    Platform notes: the same everywhere.
+    It raises nothing: a buffer that the system refuses to make writable stays as it is, and the others are wiped.
 
-    Does not protect against: copies in ordinary memory (what ``reveal()`` returned, what another library kept).
+    Platform notes: the same everywhere. A forked child wipes what it made itself; its parent's is not touched.
+
+    Does not protect against: copies in ordinary memory (what ``reveal()`` returned, what another library kept); what a
+    block that is still open writes afterwards, which is wiped when that block ends.
+
+    Source: mprotect(2); VirtualProtect on Windows.
 
     Version added: 0.1.
     """

@@ -74,7 +74,7 @@ def _refuse_nonsense(backing: str, isolated: bool | None, policy: Policy | None)
     if not isinstance(backing, str):
         raise TypeError(f"backing must be 'auto', 'locked' or 'secretmem', not {type(backing).__name__}")
     if backing not in ("auto", "locked", "secretmem"):
-        raise ValueError(f"backing must be 'auto', 'locked' or 'secretmem', not {backing!r}")
+        raise ValueError("backing must be 'auto', 'locked' or 'secretmem', and nothing else")
 
 
 def _unmet(names: frozenset[str], backing: str) -> frozenset[str]:
@@ -104,10 +104,11 @@ def refusal(call: str, code: int, is_lock_limit: bool, requested: int) -> Strong
         from strongroom._os import limits
 
         limit, held = limits.lock_limit(), limits.locked_now()
-        # mlock's ENOMEM also means "no memory" and "too many mappings" (mlock(2)). Where the numbers are to be had
-        # and do not bear out a limit, it was one of those.
-        is_within = held is not None and (limit is None or held + requested <= limit)
-        if not is_within:
+        # mlock is refused for other reasons too (no memory, too many mappings: mlock(2)), secret memory is not. The
+        # numbers are later than the refusal, and other threads may have unlocked meanwhile: only where they are far
+        # from the limit was it one of those.
+        is_far = held is not None and (limit is None or held + requested <= limit // 2)
+        if not (call == "mlock" and is_far):
             return LockLimitError(call, code, requested, limit, held, limits.remedies())
     if call == "memfd_secret" and code in (errno.ENOSYS, errno.EPERM):
         return UnsupportedError(
@@ -142,4 +143,7 @@ def keepers(start: int, end: int) -> str:
     """Return words for what still refers to the memory from ``start`` up to ``end``."""
     from strongroom.buffers import keepers as search
 
-    return search.keepers(start, end)
+    try:
+        return search.keepers(start, end)
+    except Exception as error:  # looking at strangers' objects may fail in any way; the BufferError must not
+        return f"an object that could not be found ({type(error).__name__} while searching)"

@@ -9,12 +9,15 @@ import argparse
 import io
 import os
 import sys
+import traceback
 from collections.abc import Sequence
 
 from strongroom.cli import prove
+from strongroom.cli.codes import OWN_ERROR
+
+__all__ = ["OWN_ERROR", "main", "parser"]
 
 _COMMANDS = (prove,)
-OWN_ERROR = 4
 
 
 def parser() -> argparse.ArgumentParser:
@@ -45,7 +48,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         code: int = arguments.run(arguments)
         sys.stdout.flush()  # here, where a reader that has left can still be told apart from an error of ours
     except BrokenPipeError:
-        # Whoever read our output has left. Python flushes once more at exit: give it somewhere to.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()  # whoever read it has left
+        return OWN_ERROR
+    except Exception:  # Python's own exit code for it, 1, would say "leaked"
+        traceback.print_exc()
+        try:
+            sys.stdout.flush()
+        except OSError:  # it may have been this that failed: a full disk
+            _drop_output()
         return OWN_ERROR
     return code
+
+
+def _drop_output() -> None:
+    """Python flushes once more at exit, and would fail again: give it somewhere to."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -9,16 +9,16 @@ import signal
 import sys
 from typing import TYPE_CHECKING, Any
 
+from strongroom.cli.codes import OWN_ERROR
+from strongroom.prove.model import TRIALS
 from strongroom.report import json, table
 
 if TYPE_CHECKING:
     from strongroom.prove.plan import Plan
 
 NAME = "prove"
-_OWN_ERROR = 4
 # What every trial reads in the end, and what only Linux has (proc(5)): asked for instead of the system's name.
 _PAGE_TABLE = "/proc/self/pagemap"
-_TRIALS = ("swapped", "core", "readers", "fork", "freed")
 
 
 def add_to(commands: Any) -> None:
@@ -36,9 +36,11 @@ def add_to(commands: Any) -> None:
     parser.add_argument(
         "--no-changes", action="store_true", help="change nothing that other programs could notice (less is tried)"
     )
-    parser.add_argument("--only", metavar="TRIAL", action="append", choices=_TRIALS, default=[], help=(
-        "only this trial (may be repeated): " + ", ".join(_TRIALS)))  # fmt: skip
-    parser.add_argument("--folder", metavar="PATH", help="where the run's own folder (cores, swap file) goes")
+    parser.add_argument("--only", metavar="TRIAL", action="append", choices=tuple(TRIALS), default=[], help=(
+        "only this trial (may be repeated): " + ", ".join(TRIALS)))  # fmt: skip
+    parser.add_argument(
+        "--folder", metavar="PATH", type=_folder, help="where the run's own folder (cores, swap file) goes"
+    )
     parser.add_argument(
         "--restore", action="store_true", help="put back what a run that was killed left behind, and do nothing else"
     )
@@ -63,7 +65,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise  # not a failure of the proof: whoever read its output has left
     except (journal.JournalError, OSError) as error:
         sys.stderr.write(f"strongroom prove: {error}\n")
-        return _OWN_ERROR
+        return OWN_ERROR
 
 
 def _python() -> str:
@@ -74,6 +76,15 @@ def _version() -> str:
     import strongroom
 
     return str(getattr(strongroom, "__version__", "?"))
+
+
+def _folder(path: str) -> str:
+    """An existing folder, or a usage error before anything is announced."""
+    if not os.path.isdir(path):
+        raise argparse.ArgumentTypeError(
+            f"{path!r} is not a folder: name one that exists, on a disk with room for a file"
+        )
+    return path
 
 
 def _prove(arguments: argparse.Namespace) -> int:
@@ -114,7 +125,7 @@ def _restore() -> int:
         sys.stderr.write(f"could not put back: {problem}\n")
     if not settled and not problems:
         sys.stdout.write("nothing to put back\n")
-    return _OWN_ERROR if problems else 0
+    return OWN_ERROR if problems else 0
 
 
 def _elsewhere(arguments: argparse.Namespace) -> int:

@@ -18,10 +18,10 @@ extern volatile uint64_t *sr_generation_word;
 uint64_t sr_generation_renew(void);
 
 /* Prepare the word and the at-fork handler. `in_child` runs once in each child, before anything else of
- * ours: async-signal-safe work only. Call it before the first sr_generation(); later calls do nothing. */
+ * ours: async-signal-safe work only. Later calls do nothing; the first must not meet another thread's. */
 int sr_generation_begin(void (*in_child)(void), sr_error *error);
 
-/* The generation of this process, never 0. */
+/* The generation of this process; 0 before sr_generation_begin, never afterwards. */
 static inline uint64_t sr_generation(void)
 {
     uint64_t generation = *sr_generation_word;

@@ -5,8 +5,7 @@
 #include <string.h>
 
 static sr_block *live; /* guarded by SR_MUTEX_BLOCKS */
-static unsigned char canary[SR_CANARY_SIZE];
-static int canary_is_drawn;
+static unsigned char canary[SR_CANARY_SIZE]; /* drawn once, before the first block */
 
 /* ---- the list of live blocks ---- */
 
@@ -53,21 +52,16 @@ static void forget_all_in_child(void)
 
 /* ---- making one ---- */
 
-static int draw_canary(sr_error *error)
+int sr_blocks_begin(sr_error *error)
 {
-    unsigned char fresh[SR_CANARY_SIZE];
-    if (canary_is_drawn) {
-        return 0;
+    static int has_begun;
+    if (!has_begun) {
+        if (sr_generation_begin(forget_all_in_child, error) != 0
+            || sr_os_random(canary, sizeof canary, error) != 0) {
+            return -1;
+        }
+        has_begun = 1;
     }
-    if (sr_os_random(fresh, sizeof fresh, error) != 0) {
-        return -1;
-    }
-    sr_os_enter(SR_MUTEX_BLOCKS); /* two first blocks at once: one of the two draws counts */
-    if (!canary_is_drawn) {
-        memcpy(canary, fresh, sizeof canary);
-        canary_is_drawn = 1;
-    }
-    sr_os_leave(SR_MUTEX_BLOCKS);
     return 0;
 }
 
@@ -154,9 +148,7 @@ static int furnish(sr_block *block, unsigned required, sr_error *error)
 int sr_block_create(sr_block *block, size_t size, sr_backing backing, unsigned required, sr_error *error)
 {
     memset(block, 0, sizeof *block);
-    if (sr_generation_begin(forget_all_in_child, error) != 0 || draw_canary(error) != 0) {
-        return -1;
-    }
+    assert(sr_generation() != 0); /* sr_blocks_begin */
     lay_out(block, size);
     block->backing = backing;
     void *reservation;
@@ -206,18 +198,14 @@ void sr_block_place(sr_block *block, size_t size)
     memcpy(block->data - SR_CANARY_SIZE, canary, SR_CANARY_SIZE);
 }
 
+/* Zeros below the canary: the first byte is one, and each is equal to the next. memcmp does that at the speed of
+ * memory; a loop of our own is left to the compiler's mood. */
 int sr_block_is_intact(const sr_block *block)
 {
-    return memcmp(block->data - SR_CANARY_SIZE, canary, SR_CANARY_SIZE) == 0;
-}
-
-static int is_untouched_below(const sr_block *block)
-{
-    unsigned char seen = 0;
-    for (const unsigned char *byte = block->pages; byte < block->data - SR_CANARY_SIZE; byte++) {
-        seen |= *byte;
-    }
-    return seen == 0;
+    const unsigned char *mark = block->data - SR_CANARY_SIZE;
+    size_t below = (size_t)(mark - block->pages);
+    return memcmp(mark, canary, SR_CANARY_SIZE) == 0
+           && (below == 0 || (block->pages[0] == 0 && memcmp(block->pages, block->pages + 1, below - 1) == 0));
 }
 
 int sr_block_wipe(sr_block *block, sr_error *error)
@@ -225,7 +213,7 @@ int sr_block_wipe(sr_block *block, sr_error *error)
     if (sr_block_protect(block, SR_READ_WRITE, error) != 0) {
         return -1;
     }
-    int is_damaged = !sr_block_is_intact(block) || !is_untouched_below(block);
+    int is_damaged = !sr_block_is_intact(block);
     sr_os_wipe(block->pages, block->pages_size);
     if (is_damaged) {
         sr_blocks_die();

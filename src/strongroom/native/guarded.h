@@ -5,8 +5,8 @@
  *                                                                 |<- size ->|
  *
  * The secret ends where the upper guard begins: reading or writing one byte past it faults at once. One byte
- * before it hits the canary, and further down the zeros up to the lower guard; both are checked whenever a
- * writer leaves and at the end. There is always room for the canary, at exact page sizes too (one page more).
+ * before it hits the canary, and further down the zeros up to the lower guard; both are checked whenever
+ * sr_block_is_intact is asked and at the end. There is always room for the canary, at exact page sizes too (one page more).
  *
  * A block describes itself in ordinary memory that the caller owns and must not move or copy while the block
  * is alive: all live blocks are linked in a list, so that they can be wiped together and forgotten in a child.
@@ -48,6 +48,10 @@ typedef struct sr_block {
     sr_outcome outcomes[SR_STEP_COUNT];
 } sr_block;
 
+/* Once per process, before the first block and from one thread: the generation, the at-fork handler, the canary.
+ * Later calls do nothing. */
+int sr_blocks_begin(sr_error *error);
+
 /* Make a block of `size` bytes (at least 1), zero-filled and inaccessible. `required` has bit (1 << step) set
  * for each step that must succeed; when one does not, everything is given back and *error says which call.
  * Secret memory that the system refuses is an error in any case. */
@@ -65,7 +69,7 @@ int sr_block_close(sr_block *block, sr_error *error);
 /* Use the last `size` bytes of an accessible block from now on, a canary before them; the rest is zeros. */
 void sr_block_place(sr_block *block, size_t size);
 
-/* 1 if the canary is as it was. The block must be readable. */
+/* 1 if the canary and the zeros below it are as they were. The block must be readable. */
 int sr_block_is_intact(const sr_block *block);
 
 /* Check the canary, overwrite everything between the guards with zeros, put the canary back. Makes the pages

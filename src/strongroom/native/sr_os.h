@@ -108,8 +108,8 @@ int sr_os_environment_wipe(const char *name, sr_error *error);
 
 /* ---- fork -------------------------------------------------------------------------------------------- */
 
-/* Every native mutex there is, in the order in which the at-fork handler takes them. All are leaves:
- * nothing that can block, allocate or call Python happens while one is held. */
+/* Every native mutex there is, in the order in which the at-fork handler takes them. All are leaves: no other
+ * mutex, no Python and no heap while one is held, only memory calls that end by themselves. */
 typedef enum sr_mutex { SR_MUTEX_BLOCKS = 0, SR_MUTEX_COUNT } sr_mutex;
 void sr_os_enter(sr_mutex which);
 void sr_os_leave(sr_mutex which);

@@ -58,6 +58,7 @@ class Directory:
     def apply(self) -> None:
         """Make it."""
         os.mkdir(self.path, 0o700)
+        os.chmod(self.path, 0o700)
 
 
 class SwapFile:

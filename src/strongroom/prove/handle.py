@@ -14,7 +14,7 @@ import subprocess
 from typing import Any
 
 from strongroom.prove import spawn
-from strongroom.prove.model import KINDS, ORDINARY, Backing
+from strongroom.prove.model import KINDS, ORDINARY, SECRETMEM, Backing
 from strongroom.prove.tracer import SIZE, Tracers
 
 REPLY_SECONDS = 30.0
@@ -28,13 +28,15 @@ class _RefusedError(Exception):
     """A kind of memory that this machine does not give, with what it would need."""
 
 
-def _needs(reply: dict[str, Any]) -> str | None:
-    """The reason for a cell, if the error is one of those that mean `not here` and not `broken`."""
+def _needs(reply: dict[str, Any], command: dict[str, Any]) -> str | None:
+    """The reason for a cell, if the error is one of those that mean `not here`."""
     types = reply.get("type", [])
     if "LockLimitError" in types:
         return "needs a larger memory lock limit"
     if "UnsupportedError" in types:
-        return "needs a kernel that offers it"
+        if command.get("kind") == SECRETMEM:
+            return "needs a kernel that offers it"
+        return str(reply["error"]).partition(": ")[2]  # no fault of the kernel: a broken PyNaCl, say
     return None
 
 
@@ -96,7 +98,7 @@ class Victim:
             raise VictimError(f"the victim is gone before {command['do']!r}") from None
         reply = self._read(replies, command["do"])
         if "error" in reply:
-            if (needs := _needs(reply)) is not None:
+            if (needs := _needs(reply, command)) is not None:
                 raise _RefusedError(needs)
             raise VictimError(f"the victim could not {command['do']!r}: {reply['error']}")
         return reply
@@ -144,8 +146,8 @@ class Victim:
         self._read(self._child_replies, "fork")
         return self.child_pid
 
-    def crash(self) -> int:
-        """Have it crash; returns the wait status (os.WCOREDUMP tells whether the kernel says it dumped)."""
+    def crash(self) -> None:
+        """Have it crash, and see that it did."""
         with contextlib.suppress(BrokenPipeError):
             os.write(self._commands, b'{"do": "crash"}\n')
         try:
@@ -154,4 +156,3 @@ class Victim:
             raise VictimError("the victim did not die of its crash") from None
         if returncode != -signal.SIGSEGV:
             raise VictimError(f"the victim ended with {returncode} instead of SIGSEGV")
-        return returncode

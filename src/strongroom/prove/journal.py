@@ -44,6 +44,7 @@ def private_folder(path: str, *, create: bool) -> bool:
     if create:
         try:
             os.mkdir(path, 0o700)
+            os.chmod(path, 0o700)
         except FileExistsError:
             pass
         except OSError:

@@ -42,6 +42,15 @@ ROW_TITLES = {
     "freed": "freed memory",
 }
 
+# name (and module) -> the rows it gives. Those that swap stand side by side, because they share one swap file.
+TRIALS = {
+    "swapped": ("swapped",),
+    "fork": ("fork-child", "fork-swap"),
+    "core": ("core",),
+    "readers": ("reader-user", "reader-root"),
+    "freed": ("freed",),
+}
+
 # The worst first: a column that stands for several kinds shows the worst of them.
 _SEVERITY = (LEAKED, NO_CONTROL, EXPOSED, OWN_FILE, NOT_TRIED, HELD)
 

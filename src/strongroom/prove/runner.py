@@ -21,21 +21,13 @@ from types import FrameType
 from strongroom.prove import changes, journal, machine, plan, restore, spawn, undo
 from strongroom.prove.bench import Bench
 from strongroom.prove.handle import VictimError
-from strongroom.prove.model import ROW_TITLES, Row, not_tried
+from strongroom.prove.model import ROW_TITLES, TRIALS, Row, not_tried
 from strongroom.prove.spawn import AttackError
 
 _STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _LOCK_WAIT_SECONDS = 60.0
 _JANITOR_SECONDS = 60.0
 
-# name (and module) -> the rows it gives. Those that swap stand side by side, because they share one swap file.
-TRIALS = {
-    "swapped": ("swapped",),
-    "fork": ("fork-child", "fork-swap"),
-    "core": ("core",),
-    "readers": ("reader-user", "reader-root"),
-    "freed": ("freed",),
-}
 _SWAPPING = ("swapped", "fork")
 
 

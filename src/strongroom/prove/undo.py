@@ -30,7 +30,7 @@ def undo(record: dict[str, Any]) -> str | None:
     try:
         return _HOW[record["do"]](record)
     except OSError as error:
-        return f"{record['do']}: {error.strerror or error} ({record.get('path', record.get('marker', ''))})"
+        return f"{record['do']}: {error.strerror or error} ({record.get('path', '')})"
 
 
 def kill_marked(marker: str) -> str | None:
@@ -77,15 +77,11 @@ def _kill_if_marked(pid: int, wanted: bytes) -> bool:
             os.close(handle)
 
 
-def _undo_processes(record: dict[str, Any]) -> str | None:
-    return kill_marked(record["marker"])
-
-
 def _undo_directory(record: dict[str, Any]) -> str | None:
     path = record["path"]
     try:
         status = os.lstat(path)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid() or WORK_PREFIX not in path:
         return f"{path} is not a folder of ours: left alone"
@@ -138,14 +134,31 @@ def _undo_setting(record: dict[str, Any]) -> str | None:
     return None
 
 
+def _kill_group(path: str) -> None:
+    """End what is in a control group: only victims are ever put in."""
+    try:
+        descriptor = os.open(os.path.join(path, "cgroup.kill"), os.O_WRONLY | os.O_CLOEXEC)  # v2, Linux 5.14
+    except OSError:
+        descriptor = -1
+    if descriptor >= 0:
+        try:
+            os.write(descriptor, b"1")
+        finally:
+            os.close(descriptor)
+        return
+    with open(os.path.join(path, "cgroup.procs"), encoding="ascii") as file:
+        for line in file:
+            # Processes of other pid namespaces are listed as 0, which to kill(2) means our own process group.
+            if (pid := int(line)) > 0:
+                os.kill(pid, signal.SIGKILL)
+
+
 def _undo_cgroup(record: dict[str, Any]) -> str | None:
     path = record["path"]
     deadline = time.monotonic() + _PATIENCE_SECONDS
     while True:
         try:
-            with open(os.path.join(path, "cgroup.procs"), encoding="ascii") as file:
-                for line in file:
-                    os.kill(int(line), signal.SIGKILL)  # only victims are ever put in
+            _kill_group(path)
             os.rmdir(path)
             return None
         except FileNotFoundError:
@@ -159,7 +172,6 @@ def _undo_cgroup(record: dict[str, Any]) -> str | None:
 
 
 _HOW = {
-    "processes": _undo_processes,
     "directory": _undo_directory,
     "swap": _undo_swap,
     "setting": _undo_setting,

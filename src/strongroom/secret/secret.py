@@ -25,15 +25,23 @@ class Secret(_native.Sealed):
     ``repr`` shows the length; ``str``, ``format``, ``pickle`` and ``copy`` refuse; ``==`` takes the same time wherever
     two values of one length differ.
 
+    Raises:
+        TypeError: It was called directly; ``random``, ``build``, ``from_env`` and ``from_prompt`` make secrets.
+
+    Platform notes: the cipher is AEGIS-256 where the CPU has AES instructions and PyNaCl the cipher, else
+    XChaCha20-Poly1305. A forked child does not have its parent's key: there ``open`` raises ``ForkedError``.
+
     Does not protect against: whoever reads this process's memory while the secret is open, or reads the key's page;
-    copies made from it (``reveal``, other libraries); code running in this process.
+    copies made from it (``reveal``, other libraries); code running in this process. It does not hide its length.
+
+    Source: draft-irtf-cfrg-aegis-aead, draft-irtf-cfrg-xchacha, as libsodium computes them; mlock(2), VirtualLock.
 
     Version added: 0.1.
     """
 
     __slots__ = ()
 
-    def __init__(self) -> None:
+    def __init__(self, *_wrong: object) -> None:
         raise TypeError("make a secret with Secret.random, Secret.build, Secret.from_env or Secret.from_prompt")
 
     @classmethod
@@ -41,7 +49,8 @@ class Secret(_native.Sealed):
         """Let ``fill`` write a secret into locked memory, then seal it.
 
         Args:
-            size: Bytes the View has, at least 1.
+            size: Bytes the View has, at least 1, not rounded. The locked memory around it is: with the canary, up to
+                whole pages.
             fill: Called once with a writable View of ``size`` zero bytes. What it returns is the number of bytes it
                 wrote (``os.readv`` returns that), or ``None`` for all of them.
 
@@ -52,6 +61,17 @@ class Secret(_native.Sealed):
             ValueError, TypeError: A size that makes no sense, or ``fill`` returned one.
             LockLimitError: No memory can be locked for the key or for the View.
             BufferError: ``fill`` kept a buffer of the View; says who holds it.
+            PurgedError, ForkedError: ``purge()`` or a fork came while ``fill`` ran.
+            UnsupportedError: The installed PyNaCl has no cipher that computes its published example.
+            MemoryError: There is no ordinary memory for the ciphertext.
+            SystemCallError: Another refusal, with the call's name.
+            Whatever ``fill`` raises; no secret is made then.
+
+        Platform notes: the first secret of a process also draws the key and loads the cipher library.
+
+        Does not protect against: copies of the bytes that ``fill`` takes them from or makes on the way.
+
+        Source: mlock(2), mprotect(2); VirtualLock and VirtualProtect on Windows.
 
         Version added: 0.1.
         """
@@ -67,11 +87,24 @@ class Secret(_native.Sealed):
     def random(cls, size: int) -> Self:
         """Draw ``size`` random bytes from the operating system's generator, straight into locked memory.
 
+        Args:
+            size: Bytes, at least 1, not rounded.
+
+        Returns:
+            The sealed secret.
+
         Raises:
             ValueError, TypeError: A size that makes no sense.
             LockLimitError: No memory can be locked.
+            UnsupportedError, SystemCallError, MemoryError: As ``build``; also when the generator fails.
 
-        Source: getrandom(2), getentropy(3), BCryptGenRandom.
+        Platform notes: Linux, macOS and BSD ask the kernel, and early in a boot Linux waits until its pool is ready. On
+        Windows the generator lies inside this process, seeded by the kernel.
+
+        Does not protect against: a machine whose generator is weak or known, such as two copies of one virtual machine
+        that were resumed from the same snapshot.
+
+        Source: getrandom(2) on Linux, getentropy(2) on macOS and BSD, BCryptGenRandom on Windows.
 
         Version added: 0.1.
         """
@@ -82,21 +115,28 @@ class Secret(_native.Sealed):
         """Take the value of an environment variable, as bytes.
 
         Args:
-            name: The variable's name.
+            name: The variable's name, without ``=``.
             scrub: Also overwrite the value where it lies (the block the kernel put on the stack, the C library's
                 string, the bytes object in ``os.environ``) and remove the variable.
+
+        Returns:
+            The sealed secret, as long as the value: nothing is stripped or decoded.
 
         Raises:
             KeyError: There is no such variable.
             ValueError: It is empty, or the name cannot be one.
             LockLimitError: No memory can be locked.
+            SystemCallError: The variable changed while it was read, or the system refused to read or remove it.
+            UnsupportedError, MemoryError: As ``build``.
 
-        Platform notes: on Windows the variable is removed; the system's own copies cannot be reached.
+        Platform notes: on Windows the value is taken as UTF-8, and the system's copy and those in the C runtime's
+        tables are overwritten; what each runtime's start-up code left on the heap cannot be reached.
 
         Does not protect against: copies made before (a ``str`` from ``os.environ[...]``, the parent process, a child
-        already started, the shell's history).
+        already started, the shell's history); whoever read ``/proc/PID/environ`` until then; another thread that uses
+        the environment at the same time.
 
-        Source: getenv(3), environ(7).
+        Source: getenv(3), environ(7), unsetenv(3); GetEnvironmentVariable on Windows.
 
         Version added: 0.1.
         """
@@ -116,18 +156,25 @@ class Secret(_native.Sealed):
             text: The question, shown as it is.
             confirm: Ask twice and refuse two different answers.
 
+        Returns:
+            The sealed secret: the line without its newline.
+
         Raises:
             UnsupportedError: There is no terminal.
             EOFError: The terminal was closed.
             ValueError: Nothing was typed, the line is too long (over 4,094 bytes), or the two answers differ.
             LockLimitError: No memory can be locked.
+            OSError, termios.error: The terminal refuses to be read, or to switch its echo off.
+            SystemCallError, MemoryError: As ``build``.
 
-        Platform notes: Unix reads ``/dev/tty``, whatever standard input is; Windows reads the console.
+        Platform notes: Unix reads ``/dev/tty``, whatever standard input is, and what was typed before the question is
+        dropped. Windows reads the console, whose lines may be two bytes longer, counted in UTF-8; each character
+        passes through a ``str`` of its own. ``UnsupportedError``, ``EOFError`` and ``termios.error`` are Unix's.
 
         Does not protect against: the kernel's terminal buffer, a terminal emulator or a multiplexer that keeps what is
         typed, a key logger.
 
-        Source: termios(3).
+        Source: termios(3), tty(4); _getwch in the C runtime of Windows.
 
         Version added: 0.1.
         """
@@ -146,9 +193,16 @@ class Secret(_native.Sealed):
     def reveal(self) -> bytes:
         """Return a copy as ``bytes``, in ordinary memory, which nobody can wipe.
 
+        Returns:
+            All bytes of the secret.
+
         Raises:
             DestroyedError, ForkedError, PurgedError, SealBrokenError: There is nothing to reveal.
             LockLimitError: No memory can be locked to open it.
+            SystemCallError: Another refusal, with the call's name.
+
+        Does not protect against: anything, from here on: the copy may be swapped, dumped, inherited by a child and
+        left in freed heap. Prefer ``open()``.
 
         Version added: 0.1.
         """
@@ -158,10 +212,17 @@ class Secret(_native.Sealed):
     def reveal_text(self) -> str:
         """Return a copy as ``str`` (UTF-8), in ordinary memory, which nobody can wipe.
 
+        Returns:
+            The text of all its bytes.
+
         Raises:
             ValueError: It is not UTF-8; the error does not hold the bytes.
             DestroyedError, ForkedError, PurgedError, SealBrokenError: There is nothing to reveal.
             LockLimitError: No memory can be locked to open it.
+            SystemCallError: Another refusal, with the call's name.
+
+        Does not protect against: anything, from here on: the copy may be swapped, dumped, inherited by a child and
+        left in freed heap. Prefer ``open()``.
 
         Version added: 0.1.
         """

@@ -46,6 +46,9 @@ def from_prompt(prompt: str) -> tuple[int, Fill]:
 
     from strongroom._os import terminal
 
+    if not isinstance(prompt, str):
+        raise TypeError(f"the question must be a str, not {type(prompt).__name__}")
+
     def fill(view: _native.View) -> int:
         size = terminal.ask(prompt, view)
         if size == 0:

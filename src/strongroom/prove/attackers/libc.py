@@ -14,6 +14,7 @@ SYS_PROCESS_MADVISE = 440
 MADV_PAGEOUT = 21  # asm-generic/mman-common.h, Linux 5.4
 MADV_DONTDUMP = 16
 MADV_DONTFORK = 10
+PROT_NONE, PROT_READ = 0, 1
 
 PR_SET_PDEATHSIG = 1
 PR_SET_PTRACER = 0x59616D61  # "Yama", prctl(2)
@@ -32,6 +33,7 @@ _libc.memmem.restype = ctypes.c_void_p
 _libc.memmem.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_void_p, ctypes.c_size_t)
 _libc.mlock.argtypes = (ctypes.c_void_p, ctypes.c_size_t)
 _libc.madvise.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
+_libc.mprotect.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
 _libc.read.restype = ctypes.c_ssize_t
 _libc.read.argtypes = (ctypes.c_int, ctypes.c_void_p, ctypes.c_size_t)
 _libc.write.restype = ctypes.c_ssize_t
@@ -52,6 +54,11 @@ def mlock(address: int, size: int) -> bool:
 def madvise(address: int, size: int, advice: int) -> int:
     """Return 0 or the errno of madvise(2)."""
     return 0 if _libc.madvise(address, size, advice) == 0 else ctypes.get_errno()
+
+
+def mprotect(address: int, size: int, protection: int) -> bool:
+    """Change the protection of whole pages; False where there are none, or the system refuses."""
+    return bool(_libc.mprotect(address, size, protection) == 0)
 
 
 def read_to(descriptor: int, address: int, size: int) -> int:

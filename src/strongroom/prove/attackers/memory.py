@@ -39,7 +39,7 @@ def run(parameters: dict[str, Any]) -> dict[str, Any]:
         roads[name] = {"scanned_size": sweep.scanned_size}
         missing.append(sweep.unreadable)
     after = pages.mappings(pid)
-    unread, is_complete = _unread(missing, before, pages.guard_ranges(pid)) if missing else ([], False)
+    unread, is_complete = _unread(missing, before, pagemap) if missing else ([], False)
     return {
         "refused": not missing,
         "roads": roads,
@@ -51,6 +51,8 @@ def run(parameters: dict[str, Any]) -> dict[str, Any]:
         "is_torn": not _same(before, after),
         "is_locked": needles.area.is_locked and area.is_locked,
         "swap_was_visible": swapped is not None,
+        # Secret memory is read by no road, and its page table entries say nothing: its accounting has to.
+        "swapped_secretmem": pages.swapped_secretmem(pid) if parameters.get("look_in_swap") else None,
     }
 
 
@@ -121,8 +123,12 @@ def _copies(sightings: Sightings, index: int, maps: list[pages.Mapping], swapped
     return {"whole": whole, "half": half, "in_swap": in_swap, "where": where}
 
 
+def _is_guard(pagemap: int, address: int) -> bool:
+    return bool(pages.entries(pagemap, address, address + pages.PAGE)[0] & pages.GUARD)
+
+
 def _unread(
-    missing: list[list[tuple[int, int, int]]], maps: list[pages.Mapping], guards: list[tuple[int, int]]
+    missing: list[list[tuple[int, int, int]]], maps: list[pages.Mapping], pagemap: int | None
 ) -> tuple[list[dict[str, Any]], bool]:
     """What no road could read, by label; complete only if each byte of it is explained."""
     refused = [{p for start, end, _ in ranges for p in range(start, end, pages.PAGE)} for ranges in missing]
@@ -135,7 +141,7 @@ def _unread(
         elif mapping.is_secretmem or mapping.path in pages.KERNEL_PAGES:
             key = (mapping.path if mapping.path in pages.KERNEL_PAGES else mapping.label, True)
         else:
-            key = (mapping.label, any(start <= address < end for start, end in guards))
+            key = (mapping.label, pagemap is not None and _is_guard(pagemap, address))
         sizes[key] = sizes.get(key, 0) + pages.PAGE
     told = [{"where": label, "size": size, "explained": ok} for (label, ok), size in sorted(sizes.items())]
     return told, all(ok for _, ok in sizes)

@@ -7,11 +7,13 @@ paged out, the page table says which pages went, and a reader says which of thos
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
+from strongroom.prove import model
 from strongroom.prove.attackers.pages import PAGE
 from strongroom.prove.bench import Bench
-from strongroom.prove.model import KINDS, ORDINARY, Finding, Row, count, judge, not_tried
+from strongroom.prove.model import KINDS, ORDINARY, Cell, Finding, Row, count, judge, not_tried
 from strongroom.prove.plan import OWN
 from strongroom.prove.tracer import Tracers
 
@@ -50,6 +52,9 @@ def raw_scan(
     for attempt in range(_TRIES):
         bench.push_out([pid for _, pid in owners], again=attempt > 0)
         told = bench.attack("image", tracers, path=bench.plan.swap.path, owners=owners)
+        # Tracers outside locked memory could be in that file by our own doing, and not by the victim's.
+        told["is_locked"] = told["is_locked"] and tracers.is_locked
+        told["is_complete"] = told["is_complete"] and told["is_locked"]
         findings = bench.findings(told)
         if control is not None:
             own = int(told["needles"][KINDS.index(ORDINARY)]["owners"].get(control, 0))
@@ -57,6 +62,17 @@ def raw_scan(
         if findings[ORDINARY].copies and not told["pages_elsewhere"]:
             break
     return told, findings
+
+
+def _refuse_unseen(cells: dict[str, Cell], backings: Mapping[str, model.Backing], swapped: int | None) -> None:
+    """Secret memory was not read: it is held only if the kernel says that none of it is in swap."""
+    if swapped == 0:
+        return
+    has_secretmem = any(backing.seen == "secretmem" for backing in backings.values())
+    for kind, backing in backings.items():
+        is_unseen = backing.seen == "secretmem" or (backing.seen == "ciphertext" and has_secretmem)
+        if is_unseen and cells[kind].word == model.HELD:
+            cells[kind] = Cell(model.NOT_TRIED, "needs root: secret memory was not read")
 
 
 def _own_pages(bench: Bench) -> Row:
@@ -77,5 +93,8 @@ def _own_pages(bench: Bench) -> Row:
         backings = victim.backings
     evidence = f"{count(findings[ORDINARY].copies)} on pages in swap"
     more = "the victim asked for its own pages to be swapped; the page table says which are"
+    _refuse_unseen(cells, backings, told["swapped_secretmem"])
+    if told["swapped_secretmem"] == 0:
+        more += "; of secret memory, which no reader sees, the kernel counts 0 kB in swap"
     details = {key: told[key] for key in told if key != "needles"}
     return Row(ID, cells, evidence, more, details, backings, is_incomplete=not told["is_complete"])

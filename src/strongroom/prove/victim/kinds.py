@@ -60,6 +60,7 @@ class Held:
     address: int | None = None
     backing: str = "ciphertext"  # what the kernel says lies there
     claimed: str = ""  # what the library says
+    plaintext_at: int | None = None  # where it last lay as plaintext; stays known after the release
 
     def show(self, descriptor: int, size: int) -> int:
         """Write what is held into a pipe, so that prove knows that there is something to be found.
@@ -104,6 +105,7 @@ class SecretAtRest(Held):
         if self.address is not None:
             return super().show(descriptor, size)
         with self.secret.open() as view:
+            self.plaintext_at = address_of(view)
             return os.write(descriptor, view)
 
     def release(self) -> None:
@@ -119,7 +121,7 @@ class SecretOpen(SecretAtRest):
 
         super().__init__(descriptor, size)
         self.access = self.secret.open()
-        self.address = address_of(self.access.__enter__())
+        self.address = self.plaintext_at = address_of(self.access.__enter__())
         self.backing = backing_at(self.address)
         # A room is a small LockedBuffer of the library's own choice; ask what it would choose.
         with strongroom.LockedBuffer(size) as like:
@@ -141,7 +143,7 @@ class OpenBuffer(Held):
         self.access = self.buffer.open("rw")
         view = self.access.__enter__()
         _fill(descriptor, view)
-        self.address = address_of(view)
+        self.address = self.plaintext_at = address_of(view)
         self.backing = backing_at(self.address)
         self.claimed = self.buffer.backing
 

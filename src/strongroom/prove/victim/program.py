@@ -7,6 +7,7 @@ when its standard input does. Nothing secret is in its arguments, its environmen
 from __future__ import annotations
 
 import contextlib
+import errno
 import gc
 import json
 import os
@@ -17,7 +18,7 @@ import sys
 from typing import Any
 
 from strongroom.prove.attackers import libc, pages
-from strongroom.prove.victim.kinds import Held, hold
+from strongroom.prove.victim.kinds import Held, backing_at, hold
 
 
 class Victim:
@@ -29,6 +30,7 @@ class Victim:
         self.child_out = int(parameters["child_out"])
         self.leak = int(parameters["leak"])  # write end: what the forked child can see goes here
         self.held: dict[str, Held] = {}
+        self.old: dict[str, int] = {}  # where released kinds had their plaintext
 
     def do(self, command: dict[str, Any]) -> dict[str, Any]:
         """Carry one command out."""
@@ -71,11 +73,30 @@ class Victim:
 
     def do_release(self, _: dict[str, Any]) -> dict[str, Any]:
         """Delete or destroy everything held."""
-        for held in self.held.values():
+        for kind, held in self.held.items():
             held.release()
+            if held.plaintext_at is not None:
+                self.old[kind] = held.plaintext_at
         self.held.clear()
         gc.collect()
         return {}
+
+    def do_look_back(self, command: dict[str, Any]) -> dict[str, Any]:
+        """Show what lies now where a released kind had its plaintext: bytes or -errno, and in what memory.
+
+        Secret memory is read by nobody else, and the library keeps empty rooms mapped: only a look from inside
+        tells whether they are. Pages that are closed (PROT_NONE) are opened for the look.
+        """
+        address, size = self.old[str(command["kind"])], int(command["size"])
+        now = backing_at(address)
+        result = libc.write_from(self.leak, address, size)
+        if result == -errno.EFAULT and now != "unmapped":
+            first = address // pages.PAGE * pages.PAGE
+            length = (address + size - first + pages.PAGE - 1) // pages.PAGE * pages.PAGE
+            if libc.mprotect(first, length, libc.PROT_READ):
+                result = libc.write_from(self.leak, address, size)
+                libc.mprotect(first, length, libc.PROT_NONE)
+        return {"result": result, "now": now}
 
     def do_page_out(self, _: dict[str, Any]) -> dict[str, Any]:
         """Ask the kernel to page all our own writable memory out: what can be done without root."""
