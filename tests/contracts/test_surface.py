@@ -204,6 +204,15 @@ def test_numbers_in_prose_are_the_constants() -> None:
     assert "ten promises" in (guarantees.__doc__ or "")
 
 
+def test_the_table_of_defaults_is_the_code() -> None:
+    """SECURITY.md requires by default what planning does."""
+    table = (ROOT / "SECURITY.md").read_text().partition("## What is required by default")[2]
+    rows = {"linux": "Linux", "darwin": "macOS, BSD", "windows": "Windows"}
+    for platform, title in rows.items():
+        row = next(line for line in table.splitlines() if line.startswith(f"| {title} "))
+        assert set(re.findall(r"`([A-Z_]+)`", row)) == planning.DEFAULT_REQUIRE[platform], title
+
+
 def test_documents_link_to_files_that_exist() -> None:
     """No link inside the project is dead."""
     for page in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("bench/*.md")]:
