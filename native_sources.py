@@ -9,14 +9,14 @@ from pathlib import Path
 _ROOT = Path(__file__).parent
 _NATIVE = Path("src/strongroom/native")
 
-_UNIX = ("os_posix.c",)
+_BSD = ("os_posix.c", "os_bsd.c", "os_getentropy.c", "os_lacking.c")
 _OF_PLATFORM = {
-    "linux": (*_UNIX, "os_linux.c"),
-    "darwin": (*_UNIX, "os_darwin.c"),
-    "freebsd": (*_UNIX, "os_bsd.c"),
-    "netbsd": (*_UNIX, "os_bsd.c"),
-    "openbsd": (*_UNIX, "os_bsd.c"),
-    "windows": ("os_windows.c", "os_windows_environment.c"),
+    "linux": ("os_posix.c", "os_linux.c"),
+    "darwin": ("os_posix.c", "os_darwin.c", "os_getentropy.c", "os_lacking.c"),
+    "freebsd": _BSD,
+    "netbsd": _BSD,
+    "openbsd": _BSD,
+    "windows": ("os_windows.c", "os_windows_environment.c", "os_lacking.c"),
 }
 
 # BCryptGenRandom, LsaNtStatusToWinError.

@@ -34,9 +34,6 @@
 #define INHERIT_ZERO MAP_INHERIT_ZERO
 #endif
 
-/* getentropy: POSIX.1-2024 lets a system refuse more, and all three do. */
-#define ENTROPY_MAX_SIZE 256
-
 static int failed(sr_error *error, const char *call)
 {
     error->call = call;
@@ -44,14 +41,7 @@ static int failed(sr_error *error, const char *call)
     return -1;
 }
 
-static int unsupported(sr_error *error, const char *call)
-{
-    error->call = call;
-    error->code = SR_UNSUPPORTED;
-    return -1;
-}
-
-/* OpenBSD decides this when memory is mapped (MAP_CONCEAL) and offers no call that changes it afterwards.
+/* OpenBSD decides this when memory is mapped (MAP_CONCEAL; NetBSD has nothing of the kind) and offers no call that changes it afterwards.
  * Mapping the range anew with the flag would throw its contents away, which advice must not do; so the answer
  * is that this function cannot, under the name of the flag that could have. */
 int sr_os_advise_no_dump(void *address, size_t size, sr_error *error)
@@ -61,11 +51,9 @@ int sr_os_advise_no_dump(void *address, size_t size, sr_error *error)
 #else
     (void)address;
     (void)size;
-#if defined(MAP_CONCEAL)
-    return unsupported(error, "mmap(MAP_CONCEAL)");
-#else
-    return unsupported(error, "madvise(MADV_NOCORE)");
-#endif
+    error->call = "mmap(MAP_CONCEAL)";
+    error->code = SR_UNSUPPORTED;
+    return -1;
 #endif
 }
 
@@ -77,52 +65,7 @@ int sr_os_advise_not_in_child(void *address, size_t size, sr_error *error)
 /* On a page that is not writable at the time OpenBSD refuses with EPERM (minherit(2), OpenBSD 7.7). */
 int sr_os_advise_wipe_in_child(void *address, size_t size, sr_error *error)
 {
-#if defined(INHERIT_ZERO)
     return minherit(address, size, INHERIT_ZERO) != 0 ? failed(error, "minherit(INHERIT_ZERO)") : 0;
-#else
-    (void)address;
-    (void)size;
-    return unsupported(error, "minherit(INHERIT_ZERO)");
-#endif
-}
-
-/* FreeBSD promotes to superpages, but in place: the small pages already lie together in a reservation of
- * physical memory and nothing is copied. There is no advice against it, and no residue to fear from it. */
-int sr_os_advise_no_huge(void *address, size_t size, sr_error *error)
-{
-    (void)address;
-    (void)size;
-    return unsupported(error, "madvise(MADV_NOHUGEPAGE)");
-}
-
-/* None of the three deduplicates memory. */
-int sr_os_advise_no_merge(void *address, size_t size, sr_error *error)
-{
-    (void)address;
-    (void)size;
-    return unsupported(error, "madvise(MADV_UNMERGEABLE)");
-}
-
-int sr_os_secretmem(void *address, size_t size, sr_error *error)
-{
-    (void)address;
-    (void)size;
-    return unsupported(error, "memfd_secret");
-}
-
-/* Not arc4random_buf(3): it answers from a generator whose state lies in this process's memory. */
-int sr_os_random(void *buffer, size_t size, sr_error *error)
-{
-    unsigned char *next = buffer;
-    while (size != 0) {
-        size_t part = size < ENTROPY_MAX_SIZE ? size : ENTROPY_MAX_SIZE;
-        if (getentropy(next, part) != 0) {
-            return failed(error, "getentropy");
-        }
-        next += part;
-        size -= part;
-    }
-    return 0;
 }
 
 /* FreeBSD's procctl(2) PROC_TRACE_CTL stops core dumps whatever the limits and kern.corefile say, debuggers

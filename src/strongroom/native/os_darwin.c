@@ -11,11 +11,7 @@
 #include <errno.h>
 #include <mach/vm_inherit.h>
 #include <sys/mman.h>
-#include <sys/random.h>
 #include <sys/resource.h>
-
-/* getentropy(2), OS X 10.12: more is refused with EIO. */
-#define ENTROPY_MAX_SIZE 256
 
 static int failed(sr_error *error, const char *call)
 {
@@ -52,46 +48,6 @@ int sr_os_advise_wipe_in_child(void *address, size_t size, sr_error *error)
     (void)address;
     (void)size;
     return unsupported(error, "minherit(INHERIT_ZERO)");
-}
-
-/* Superpages exist only where a mapping asks for them (VM_FLAGS_SUPERPAGE_SIZE_2MB): none is collapsed. */
-int sr_os_advise_no_huge(void *address, size_t size, sr_error *error)
-{
-    (void)address;
-    (void)size;
-    return unsupported(error, "madvise(MADV_NOHUGEPAGE)");
-}
-
-int sr_os_advise_no_merge(void *address, size_t size, sr_error *error)
-{
-    (void)address;
-    (void)size;
-    return unsupported(error, "madvise(MADV_UNMERGEABLE)");
-}
-
-int sr_os_secretmem(void *address, size_t size, sr_error *error)
-{
-    (void)address;
-    (void)size;
-    return unsupported(error, "memfd_secret");
-}
-
-/* getentropy(2) rather than arc4random_buf(3), which Apple's page recommends for speed: that one answers from
- * a generator whose state lies in this process's ordinary memory, where a copy of it tells every key drawn
- * from it later. getentropy is the kernel's own output. What is drawn here is keys, prefixes and canaries:
- * rare and short, so one system call for each 256 bytes does not matter. */
-int sr_os_random(void *buffer, size_t size, sr_error *error)
-{
-    unsigned char *next = buffer;
-    while (size != 0) {
-        size_t part = size < ENTROPY_MAX_SIZE ? size : ENTROPY_MAX_SIZE;
-        if (getentropy(next, part) != 0) {
-            return failed(error, "getentropy");
-        }
-        next += part;
-        size -= part;
-    }
-    return 0;
 }
 
 /* Only the soft limit: children inherit it, and one that wants cores of its own must be able to raise it.

@@ -177,30 +177,6 @@ int sr_os_advise_wipe_in_child(void *address, size_t size, sr_error *error)
     return 0;
 }
 
-/* Large pages exist only for allocations that ask for them (MEM_LARGE_PAGES): none is ever collapsed. */
-int sr_os_advise_no_huge(void *address, size_t size, sr_error *error)
-{
-    (void)address;
-    (void)size;
-    return unsupported(error, "madvise(MADV_NOHUGEPAGE)");
-}
-
-/* Windows does combine equal pages, where Enable-MMAgent -PageCombining is on. Opting out is possible for a
- * whole process only: SetProcessMitigationPolicy, ProcessSideChannelIsolationPolicy, DisablePageCombine. */
-int sr_os_advise_no_merge(void *address, size_t size, sr_error *error)
-{
-    (void)address;
-    (void)size;
-    return unsupported(error, "madvise(MADV_UNMERGEABLE)");
-}
-
-int sr_os_secretmem(void *address, size_t size, sr_error *error)
-{
-    (void)address;
-    (void)size;
-    return unsupported(error, "memfd_secret");
-}
-
 /* ---- randomness and wiping ---- */
 
 /* BCryptGenRandom is the documented way to the system's generator; RtlGenRandom has no error code and no

@@ -1,0 +1,39 @@
+/* What only Linux offers, on every other system: a promise nobody made is not one that can be asked for.
+ *
+ * Huge pages: none of these systems copies small pages into large ones behind a process's back. macOS and
+ * Windows use large pages only where an allocation asks for them (VM_FLAGS_SUPERPAGE_SIZE_2MB,
+ * MEM_LARGE_PAGES); FreeBSD promotes in place, within a reservation of physical memory, and leaves no residue.
+ *
+ * Merging: macOS and the BSDs do not deduplicate. Windows does, where Enable-MMAgent -PageCombining is on;
+ * opting out is possible for a whole process only (SetProcessMitigationPolicy with
+ * ProcessSideChannelIsolationPolicy, DisablePageCombine).
+ */
+#include "sr_os.h"
+
+static int lacking(sr_error *error, const char *call)
+{
+    error->call = call;
+    error->code = SR_UNSUPPORTED;
+    return -1;
+}
+
+int sr_os_advise_no_huge(void *address, size_t size, sr_error *error)
+{
+    (void)address;
+    (void)size;
+    return lacking(error, "madvise(MADV_NOHUGEPAGE)");
+}
+
+int sr_os_advise_no_merge(void *address, size_t size, sr_error *error)
+{
+    (void)address;
+    (void)size;
+    return lacking(error, "madvise(MADV_UNMERGEABLE)");
+}
+
+int sr_os_secretmem(void *address, size_t size, sr_error *error)
+{
+    (void)address;
+    (void)size;
+    return lacking(error, "memfd_secret");
+}
