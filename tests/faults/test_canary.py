@@ -18,7 +18,7 @@ with buffer.open("rw") as view:
 """
 
 
-def dies_of_the_canary(code: str) -> None:
+def must_die_of_the_canary(code: str) -> None:
     """Require SIGABRT with the one message, and that no Python code runs after it."""
     result = run("import atexit\natexit.register(print, 'atexit ran')\n" + code + "\nprint('survived')\n")
     assert result.code == -signal.SIGABRT, result
@@ -32,25 +32,25 @@ def dies_of_the_canary(code: str) -> None:
 @pytest.mark.parametrize("distance", [1, 16])
 def test_one_byte_under_is_caught_when_the_writer_leaves(size: int, distance: int) -> None:
     """The first and the last byte of the canary, at sizes around the page."""
-    dies_of_the_canary(DAMAGE.format(size=size, backing="locked") + f"    flip(start - {distance})")
+    must_die_of_the_canary(DAMAGE.format(size=size, backing="locked") + f"    flip(start - {distance})")
 
 
 @pytest.mark.parametrize("distance", [17, 40, 4000])
 def test_below_the_canary_is_caught_when_the_writer_leaves(distance: int) -> None:
     """A write that jumps over the canary lands in zeros that are checked with it."""
-    dies_of_the_canary(DAMAGE.format(size=32, backing="locked") + f"    flip(start - {distance})")
+    must_die_of_the_canary(DAMAGE.format(size=32, backing="locked") + f"    flip(start - {distance})")
 
 
 def test_every_bit_counts(backing: str) -> None:
     """One flipped bit is damage."""
-    dies_of_the_canary(
+    must_die_of_the_canary(
         DAMAGE.format(size=32, backing=backing) + "    ctypes.c_ubyte.from_address(start - 7).value ^= 1"
     )
 
 
 def test_it_cannot_be_caught() -> None:
     """Neither by except, nor by finally, nor by a handler for SIGABRT, nor with the signal blocked."""
-    dies_of_the_canary("""
+    must_die_of_the_canary("""
 signal.signal(signal.SIGABRT, lambda *_: print("handled"))
 signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGABRT])
 buffer = LockedBuffer(32)
@@ -67,7 +67,7 @@ finally:
 def test_damage_far_below_is_caught_at_destroy(backing: str) -> None:
     """Bytes between the lower guard and the canary are checked when the buffer ends."""
     damage = "    ctypes.memset(start - 17, 1, 1)\nbuffer.destroy()"
-    dies_of_the_canary(DAMAGE.format(size=32, backing=backing) + damage)
+    must_die_of_the_canary(DAMAGE.format(size=32, backing=backing) + damage)
 
 
 @pytest.mark.parametrize("end", ["buffer.destroy()", "del buffer; gc.collect()", "purge()", "sys.exit(0)"])

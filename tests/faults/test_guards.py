@@ -18,7 +18,7 @@ print("before", flush=True)
 SIZES = [1, 4080, 4081, 4096, 10_000]
 
 
-def dies(code: str) -> None:
+def must_die(code: str) -> None:
     """Require that code ends by a memory fault, and only in its last line."""
     result = run(code + "\nprint('survived')\n")
     assert result.code in (-signal.SIGSEGV, -signal.SIGBUS), result
@@ -29,7 +29,7 @@ def dies(code: str) -> None:
 @pytest.mark.parametrize("act", ["ctypes.memset(start + size, 0, 1)", "ctypes.string_at(start + size, 1)"])
 def test_one_byte_over(backing: str, act: str) -> None:
     """Written or read one byte past the end: the guard page is right there."""
-    dies(OPENED.format(size=32, backing=backing, mode="rw") + act)
+    must_die(OPENED.format(size=32, backing=backing, mode="rw") + act)
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -37,7 +37,7 @@ def test_one_byte_over_at_any_size(size: int) -> None:
     """Whatever the size, rounding included."""
     act = "ctypes.memset(start + size, 0, 1)"
     backing = "locked"
-    dies(OPENED.format(size=size, backing=backing, mode="rw") + act)
+    must_die(OPENED.format(size=size, backing=backing, mode="rw") + act)
 
 
 def test_the_last_byte_is_fine(backing: str) -> None:
@@ -55,29 +55,29 @@ print(view[0], view[31]); access.__exit__(None, None, None); buffer.destroy()
 @pytest.mark.parametrize("act", ["ctypes.memset(page - 1, 0, 1)", "ctypes.string_at(page - 1, 1)"])
 def test_below_the_pages(backing: str, act: str) -> None:
     """Far under: the lower guard page."""
-    dies(OPENED.format(size=32, backing=backing, mode="rw") + "page = start // 4096 * 4096\n" + act)
+    must_die(OPENED.format(size=32, backing=backing, mode="rw") + "page = start // 4096 * 4096\n" + act)
 
 
 @pytest.mark.parametrize("act", ["ctypes.memset(start, 0, 1)", "ctypes.string_at(start, 1)"])
 def test_a_closed_buffer(backing: str, act: str) -> None:
     """While nobody has it open, reading and writing through an old pointer fault."""
-    dies(OPENED.format(size=32, backing=backing, mode="rw") + "access.__exit__(None, None, None)\n" + act)
+    must_die(OPENED.format(size=32, backing=backing, mode="rw") + "access.__exit__(None, None, None)\n" + act)
 
 
 def test_writing_to_a_buffer_opened_for_reading(backing: str) -> None:
     """Read-only is the kernel's, not the View's."""
-    dies(OPENED.format(size=32, backing=backing, mode="r") + "ctypes.memset(start, 0, 1)")
+    must_die(OPENED.format(size=32, backing=backing, mode="r") + "ctypes.memset(start, 0, 1)")
 
 
 def test_one_byte_under_a_buffer_opened_for_reading(backing: str) -> None:
     """The canary is in the same read-only page."""
-    dies(OPENED.format(size=32, backing=backing, mode="r") + "ctypes.memset(start - 1, 0, 1)")
+    must_die(OPENED.format(size=32, backing=backing, mode="r") + "ctypes.memset(start - 1, 0, 1)")
 
 
 @pytest.mark.parametrize("act", ["ctypes.memset(start, 0, 1)", "ctypes.string_at(start, 1)"])
 def test_a_destroyed_buffer(backing: str, act: str) -> None:
     """Its pages are gone."""
-    dies(
+    must_die(
         OPENED.format(size=32, backing=backing, mode="rw")
         + "access.__exit__(None, None, None)\nbuffer.destroy()\n"
         + act
