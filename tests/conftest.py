@@ -1,5 +1,6 @@
 """What all tests share: the backings this system has, and where a test can run at all."""
 
+import signal
 import sys
 
 import pytest
@@ -33,3 +34,8 @@ def backing(request: pytest.FixtureRequest, has_secretmem: bool) -> str:
             "that forbids memfd_secret(2)"
         )
     return name
+
+
+# A background job of a shell ignores SIGINT and so would every child of the tests: Ctrl-C could not be tested there.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
