@@ -275,6 +275,30 @@ def test_start_time_names_a_process() -> None:
     assert journal.start_time(process.pid) is None
 
 
+def test_processes_are_found_while_they_start() -> None:
+    """A program has its new memory before its environment is there; looked at just then, it is looked at again."""
+    for _ in range(40):
+        sleeper = marked_sleeper("run-new")  # returns in the middle of execve: about every second one shows nothing
+        try:
+            assert undo.kill_marked("run-new") is None
+            assert sleeper.wait(5) == -9
+        finally:
+            sleeper.kill()
+            sleeper.wait()
+
+
+def test_a_program_without_an_environment_is_not_waited_for() -> None:
+    """An environment can be empty for good."""
+    with subprocess.Popen(["/bin/sleep", "60"], env={}) as sleeper:
+        try:
+            began = time.monotonic()
+            assert undo.kill_marked("run-none") is None
+            assert time.monotonic() - began < 5  # its patience is ten
+            assert sleeper.poll() is None
+        finally:
+            sleeper.kill()
+
+
 def test_marked_processes_are_ended_where_there_is_no_pidfd(monkeypatch: pytest.MonkeyPatch) -> None:
     """On old kernels and in sandboxes without pidfd_open the start time stands in."""
     import errno

@@ -87,15 +87,36 @@ def boot_id() -> str:
 
 def start_time(pid: int) -> int | None:
     """When a process started, in clock ticks since boot; with the pid it names one process for good."""
+    fields = _stat_fields(pid)
+    return int(fields[19]) if fields else None
+
+
+def is_starting(pid: int) -> bool:
+    """Whether a process is in the middle of `execve`: it has its new memory, and not yet its environment there.
+
+    `/proc/PID/environ` is empty then, as it is for a kernel thread, which has no program, and for a program started
+    without an environment, which has a place for one: `env_end`, field 51 of `stat` (proc_pid_stat(5), man-pages
+    6.10). To see the field takes what it takes to read the environment.
+    """
+    fields = _stat_fields(pid)
+    if not fields or int(fields[48]) != 0:
+        return False
+    try:
+        os.readlink(f"/proc/{pid}/exe")
+    except OSError:
+        return False
+    return True
+
+
+def _stat_fields(pid: int) -> list[bytes]:
+    """The fields of a living process's `stat`, from the third on; none for one that is gone or a zombie."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
             text = file.read()
     except OSError:
-        return None
+        return []
     fields = text[text.rindex(b")") + 2 :].split()  # the name before may hold spaces and brackets
-    if fields[0] in (b"Z", b"X"):
-        return None
-    return int(fields[19])
+    return [] if fields[0] in (b"Z", b"X") else fields
 
 
 def path_for(marker: str) -> str:

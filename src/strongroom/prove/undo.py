@@ -37,7 +37,8 @@ def kill_marked(marker: str) -> str | None:
     """End every process that carries this run's marker in its environment.
 
     By pidfd, opened before the environment is read: the process looked at is the one that gets the signal, even
-    if its pid has been given to another in between. Repeated until none is left, for those being forked.
+    if its pid has been given to another in between. Repeated until none is left and none is just being started,
+    whose environment cannot be known yet.
     """
     wanted = b"STRONGROOM_PROVE=" + marker.encode()
     deadline = time.monotonic() + _PATIENCE_SECONDS
@@ -54,6 +55,7 @@ def kill_marked(marker: str) -> str | None:
 
 
 def _kill_if_marked(pid: int, wanted: bytes) -> bool:
+    """Whether this process has to be looked at again: it was marked, or may yet turn out to be."""
     try:
         handle = os.pidfd_open(pid)
     except OSError as error:
@@ -63,8 +65,11 @@ def _kill_if_marked(pid: int, wanted: bytes) -> bool:
     try:
         started = journal.start_time(pid)
         with open(f"/proc/{pid}/environ", "rb") as file:
-            if wanted not in file.read().split(b"\0"):
-                return False
+            environment = file.read()
+        if not environment:
+            return journal.is_starting(pid)
+        if wanted not in environment.split(b"\0"):
+            return False
         if handle >= 0:
             signal.pidfd_send_signal(handle, signal.SIGKILL)
         elif started is not None and started == journal.start_time(pid):
