@@ -19,7 +19,7 @@ setup(
             extra_compile_args=compile_args(target),
             extra_link_args=link_args(target),
             libraries=libraries(target),
-            depends=[header.as_posix() for header in sorted(Path("src/strongroom").glob("native/*.h"))],
+            depends=[path.as_posix() for path in sorted(Path("src/strongroom").glob("native/*.[hp]*"))],
         )
     ]
 )

@@ -1,0 +1,246 @@
+# Accesses and Views: one use of a block, and what the user gets for it. A part of _native.pyx.
+
+@cython.final
+@cython.freelist(8)
+@cython.no_gc_clear
+cdef class Access:
+    """One use of protected memory, for one ``with`` block. ``open()`` returns it; its ``with`` yields the View."""
+
+    cdef Block block      # None until entered, for a sealed secret
+    cdef Sealed sealed    # None for a plain buffer
+    cdef Py_ssize_t exports
+    cdef bint writable
+    cdef Phase phase
+
+    def __init__(self):
+        raise TypeError("an access comes from open()")
+
+    def __dealloc__(self):
+        if self.phase == OPEN:  # left without __exit__: a generator that was dropped, for example
+            self.end()
+
+    def __enter__(self):
+        if self.phase != NEW:
+            raise AccessError("an access is good for one with block: call open() again")
+        self.phase = ENTERING  # first of all: on Python 3.11 the next line may collect, and that run anything
+        try:
+            view = _new_view(self)
+            if self.sealed is not None:
+                self.block = self.sealed.enter_room()
+            else:
+                self.block.enter(self.writable)
+        except BaseException:
+            self.phase = NEW
+            raise
+        self.phase = OPEN
+        view.data = self.block.block.data
+        view.size = self.block.block.size
+        return view
+
+    def __exit__(self, kind, value, traceback):
+        cdef bint was_purged
+        cdef Block block = self.block
+        if self.phase != OPEN:
+            return
+        was_purged = block.purges != _purges
+        try:
+            self.end()
+        except BaseException as error:
+            if value is None:
+                raise
+            _report(error)
+        if value is not None:  # an exception already on its way is never replaced
+            return
+        if was_purged:
+            raise PurgedError("purge() wiped this memory while it was in use: discard what was computed from it")
+        if block.block.generation != sr_generation():
+            raise ForkedError("this block was entered before a fork: its memory is not in this child")
+        if self.exports:
+            raise block.still_kept("was kept past the block that opened it")
+
+    cdef int end(self) except -1:
+        cdef Block block = self.block
+        self.phase = ENDED
+        if self.sealed is not None:
+            self.sealed.leave_room(block)
+        block.leave(self.writable)
+        self.let_go()
+        return 0
+
+    cdef void let_go(self) noexcept:
+        """Once nothing of it is in use, an access that somebody still refers to must not hold locked memory."""
+        if self.phase == ENDED and self.exports == 0:
+            self.block = None
+            self.sealed = None
+
+    def __reduce_ex__(self, protocol):
+        raise TypeError("an Access cannot be pickled or copied: it is one use of memory in this process")
+
+    cdef int require_open(self) except -1:
+        if self.phase != OPEN:
+            raise AccessError("this View was used outside the with block that opened it")
+        if self.block.block.generation != sr_generation():
+            raise ForkedError("this View was made before a fork: its memory is not in this child")
+        return 0
+
+
+cdef Access _new_access(Block block, Sealed sealed, bint writable):
+    cdef Access access = Access.__new__(Access)
+    access.block = block
+    access.sealed = sealed
+    access.writable = writable
+    access.phase = NEW
+    return access
+
+
+cdef Access _ended = Access.__new__(Access)
+
+
+@cython.final
+@cython.freelist(8)
+@cython.no_gc_clear
+cdef class View:
+    """Protected bytes while their ``with`` block lasts: buffer protocol, length, index, slices that are Views.
+
+    Index and slice assignment work when opened with ``"rw"``. ``==`` compares in constant time for equal lengths.
+    Any use after the block raises ``AccessError``. A View never becomes text by accident: ``str()`` and f-strings
+    raise. Does not protect against copies made from it: ``bytes(view)`` is ordinary memory.
+    """
+
+    cdef Access access
+    cdef unsigned char *data
+    cdef Py_ssize_t size
+
+    def __cinit__(self):
+        self.access = _ended  # for View.__new__(View)
+
+    def __init__(self):
+        raise TypeError("a View comes from the with block of open()")
+
+    def __getbuffer__(self, Py_buffer *buffer, int flags):
+        self.access.require_open()
+        if flags & PyBUF_WRITABLE and not self.access.writable:
+            raise BufferError("this View is read-only")
+        PyBuffer_FillInfo(buffer, self, self.data, self.size, not self.access.writable, flags)
+        self.access.exports += 1
+        self.access.block.exports += 1
+
+    def __releasebuffer__(self, Py_buffer *buffer):
+        cdef Block block = self.access.block
+        self.access.exports -= 1
+        block.exports -= 1
+        self.access.let_go()
+        if block.exports == 0:
+            block.settle()
+
+    def __len__(self):
+        self.access.require_open()
+        return self.size
+
+    @property
+    def readonly(self):
+        """Whether assignment is refused."""
+        self.access.require_open()
+        return not self.access.writable
+
+    def __getitem__(self, key):
+        cdef Py_ssize_t index, count
+        cdef View part
+        if isinstance(key, slice):
+            index = self.part(key, &count)
+            part = _new_view(self.access)
+            part.data = self.data + index
+            part.size = count
+            return part
+        index = self.index(key)
+        return self.data[index]
+
+    def __setitem__(self, key, value):
+        cdef Py_ssize_t index, count
+        cdef Py_buffer source
+        self.require_writable()
+        if not isinstance(key, slice):
+            byte = PyNumber_Index(value) if PyIndex_Check(value) else -1
+            if not 0 <= byte <= 255:
+                raise ValueError("one byte takes an integer from 0 to 255")
+            index = self.index(key)
+            self.data[index] = byte
+            return
+        PyObject_GetBuffer(value, &source, PyBUF_SIMPLE)
+        try:
+            index = self.part(key, &count)
+            if source.len != count:
+                raise ValueError(f"a View keeps its size: {count} bytes cannot take {source.len}")
+            memmove(self.data + index, source.buf, count)
+        finally:
+            PyBuffer_Release(&source)
+
+    cdef int require_writable(self) except -1:
+        self.access.require_open()
+        if not self.access.writable:
+            raise TypeError("this View is read-only: open the buffer with 'rw'")
+        return 0
+
+    def __delitem__(self, key):
+        raise TypeError("a View keeps its size: nothing can be deleted from it")
+
+    # Both of these convert the key first, which may run Python code of the key's own that ends the block, and only
+    # then ask whether the block is open. Nothing may run between them and the use of what they return.
+    cdef Py_ssize_t index(self, key) except -1:
+        if not PyIndex_Check(key):
+            raise TypeError(f"a View takes an integer or a slice, not {_describe(key)}")
+        cdef Py_ssize_t index, wanted = PyNumber_AsSsize_t(key, IndexError)
+        index = wanted + self.size if wanted < 0 else wanted
+        self.access.require_open()
+        if not 0 <= index < self.size:
+            raise IndexError(f"index {wanted} is outside a View of {self.size} bytes")
+        return index
+
+    cdef Py_ssize_t part(self, slice key, Py_ssize_t *count) except -1:
+        cdef Py_ssize_t start, stop, step
+        PySlice_Unpack(key, &start, &stop, &step)
+        self.access.require_open()
+        if step != 1:
+            raise ValueError(f"a View has slices of step 1 only, not {step}")
+        count[0] = PySlice_AdjustIndices(self.size, &start, &stop, step)
+        return start
+
+    def __contains__(self, byte):
+        if not PyIndex_Check(byte):
+            raise TypeError("a View only knows whether it contains one byte, an integer from 0 to 255")
+        wanted = PyNumber_Index(byte)
+        self.access.require_open()
+        for i in range(self.size):
+            if self.data[i] == wanted:
+                return True
+        return False
+
+    def __eq__(self, other):
+        self.access.require_open()
+        if isinstance(other, str):
+            raise TypeError("a View holds bytes: compare it with bytes, not with str")
+        try:
+            return _compare_digest(self, other)
+        except TypeError:
+            return NotImplemented
+
+    __hash__ = None
+
+    def __repr__(self):
+        state = "ended" if self.access.phase != OPEN else "writable" if self.access.writable else "read-only"
+        return f"<View {self.size} bytes, {state}>"
+
+    def __str__(self):
+        raise TypeError("a View is never text: use Secret.reveal_text(), or str(view, 'utf-8'), for an ordinary copy")
+
+    def __format__(self, spec):
+        return self.__str__()
+
+    def __reduce_ex__(self, protocol):
+        raise TypeError("a View cannot be pickled or copied: it would leave protected memory")
+
+
+cdef View _new_view(Access access):
+    cdef View view = View.__new__(View)
+    view.access = access
+    return view
