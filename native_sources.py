@@ -9,14 +9,14 @@ from pathlib import Path
 _ROOT = Path(__file__).parent
 _NATIVE = Path("src/strongroom/native")
 
-_BSD = ("os_posix.c", "os_bsd.c", "os_getentropy.c", "os_lacking.c")
+_BSD = ("os_posix.c", "os_posix_process.c", "os_bsd.c", "os_darwin_bsd.c", "os_pipe.c", "os_lacking.c")
 _OF_PLATFORM = {
-    "linux": ("os_posix.c", "os_linux.c"),
-    "darwin": ("os_posix.c", "os_darwin.c", "os_getentropy.c", "os_lacking.c"),
+    "linux": ("os_posix.c", "os_posix_process.c", "os_linux.c", "os_pipe.c"),
+    "darwin": ("os_posix.c", "os_posix_process.c", "os_darwin.c", "os_darwin_bsd.c", "os_pipe.c", "os_lacking.c"),
     "freebsd": _BSD,
     "netbsd": _BSD,
     "openbsd": _BSD,
-    "windows": ("os_windows.c", "os_windows_environment.c", "os_lacking.c"),
+    "windows": ("os_windows.c", "os_windows_process.c", "os_windows_environment.c", "os_lacking.c"),
 }
 
 # BCryptGenRandom, LsaNtStatusToWinError.

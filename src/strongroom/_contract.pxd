@@ -12,8 +12,24 @@ cdef extern from "native/sr_os.h" nogil:
         const char *call
         int64_t code
     ctypedef enum sr_protection:
+        SR_NO_ACCESS
         SR_READ_ONLY
         SR_READ_WRITE
+        SR_WRITE_COPY
+        SR_EXECUTE
+        SR_EXECUTE_READ
+        SR_EXECUTE_READ_WRITE
+        SR_EXECUTE_WRITE_COPY
+        SR_GUARD
+        SR_NO_CACHE
+        SR_WRITE_COMBINE
+    ctypedef enum sr_place:
+        SR_PLACE_ANYWHERE
+        SR_PLACE_NEAR
+        SR_PLACE_EXACT
+        SR_PLACE_TOP_DOWN
+    ctypedef enum sr_mutex:
+        SR_MUTEX_REGIONS
     int sr_os_is_lock_limit(const sr_error *error)
     int sr_os_random(void *buffer, size_t size, sr_error *error)
     void sr_os_wipe(void *address, size_t size)
@@ -22,6 +38,23 @@ cdef extern from "native/sr_os.h" nogil:
     int sr_os_environment_wipe(const char *name, sr_error *error)
     size_t sr_os_page_size()
     size_t sr_os_granularity()
+    size_t sr_os_large_page_size()
+    unsigned sr_os_protections()
+    void sr_os_enter(sr_mutex which)
+    int sr_os_try_enter(sr_mutex which)
+    void sr_os_leave(sr_mutex which)
+    ctypedef struct sr_span:
+        size_t start
+        size_t size
+        size_t allocation
+        unsigned state
+        unsigned protection
+        unsigned allocation_protection
+        unsigned type
+    int sr_os_query(size_t address, sr_span *span, sr_error *error)
+    int sr_os_copy(void *to, const void *source, size_t size, sr_error *error)
+    int sr_os_working_set(size_t *minimum, size_t *maximum, sr_error *error)
+    int sr_os_set_working_set(size_t minimum, size_t maximum, sr_error *error)
 
 cdef extern from "native/generation.h" nogil:
     uint64_t sr_generation()
@@ -81,3 +114,81 @@ cdef extern from "native/sealing.h" nogil:
                 sr_envelope *envelope, sr_error *error)
     int sr_unseal(const sr_sealer *sealer, const sr_envelope *envelope, unsigned char *plain)
     void sr_envelope_drop(sr_envelope *envelope)
+
+cdef extern from "native/pagemap.h" nogil:
+    ctypedef struct sr_run:
+        size_t first
+        unsigned locks
+        unsigned protection
+
+cdef extern from "native/region.h" nogil:
+    ctypedef enum sr_hold_kind:
+        SR_HOLD_VIEW
+        SR_HOLD_SECURE
+        SR_HOLD_PERMANENT
+    ctypedef struct sr_hold:
+        uint64_t id
+        size_t first
+        size_t count
+        sr_protection mode
+        sr_hold_kind kind
+    ctypedef struct sr_pagemap:
+        size_t page_count
+    ctypedef struct sr_region:
+        char *address
+        size_t page_size
+        sr_pagemap pages
+        sr_hold *holds
+        size_t hold_count
+        sr_mutex mutex
+    ctypedef enum sr_verb:
+        SR_COMMIT
+        SR_DECOMMIT
+        SR_RELEASE
+        SR_PROTECT
+        SR_LOCK
+        SR_UNLOCK
+        SR_HOLD
+        SR_UNHOLD
+        SR_COPY_OUT
+        SR_COPY_IN
+        SR_FILL
+        SR_LIST
+    ctypedef enum sr_answer:
+        SR_DONE
+        SR_FAILED
+        SR_NO_HEAP
+        SR_IS_RELEASED
+        SR_NOT_COMMITTED
+        SR_FORBIDDEN
+        SR_GUARD_TOUCHED
+        SR_HELD
+        SR_NOT_LOCKED
+        SR_TOO_MANY_LOCKS
+        SR_WOULD_UNLOCK
+        SR_LARGE_PAGES
+        SR_NO_SUCH_HOLD
+    ctypedef struct sr_request:
+        sr_verb verb
+        size_t first
+        size_t count
+        size_t offset
+        size_t size
+        unsigned protection
+        void *memory
+        unsigned char byte
+        int wants_runs
+        sr_protection mode
+        sr_hold_kind kind
+        uint64_t hold
+        sr_run *runs
+        size_t run_count
+        sr_error error
+        size_t page
+        unsigned found
+        sr_hold held
+    int sr_region_reserve(
+        sr_region *region, size_t page_count, sr_place place, void *wish, size_t alignment, sr_error *error)
+    int sr_region_reserve_large(sr_region *region, size_t page_count, unsigned protection, sr_error *error)
+    sr_answer sr_region_do(sr_region *region, sr_request *request)
+    void sr_region_end(sr_region *region)

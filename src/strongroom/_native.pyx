@@ -1,16 +1,18 @@
 # cython: language_level=3, binding=False, embedsignature=False, boundscheck=False, wraparound=False, auto_pickle=False
 """The one door between Python and the native layer: argument checks, errors, and the types that hold secrets.
 
-Four nouns. A **Block** owns guarded pages (one secret). An **Access** is one use of a block, from entering a ``with``
+Five nouns. A **Block** owns guarded pages (one secret). An **Access** is one use of a block, from entering a ``with``
 to leaving it; what the user gets inside is a **View**. A **Sealed** owns ciphertext and borrows a block, its *room*,
-for as long as at least one access to it is open.
+for as long as at least one access to it is open. A **Region** is address space with the page states of Windows; it keeps
+no secrets, and shares the View.
 
 A block closes when its last access has ended *and* the last buffer that a View handed out (to a memoryview, an
 array) is gone. Python's reference counts do that bookkeeping: whoever holds such a buffer holds the View, the View
 holds the Access, the Access holds the Block. In between the block is quarantined: not reused, not unmapped, not made
 inaccessible, so that what was kept never faults and never shows another secret.
 
-All counts are guarded by the GIL, which is only released while a block is being made, before anyone knows of it.
+All counts are guarded by the GIL, which is released while a block is being made, before anyone knows of it, and while
+a region's own mutex guards what is done to it.
 """
 
 cimport cython
@@ -18,18 +20,20 @@ from cpython.buffer cimport (
     PyBUF_FULL_RO, PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_FillInfo, PyBuffer_Release, PyObject_CheckBuffer,
     PyObject_GetBuffer,
 )
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_GET_SIZE
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.dict cimport PyDict_GetItem
 from cpython.number cimport PyIndex_Check, PyNumber_AsSsize_t, PyNumber_Index
 from cpython.object cimport PyObject
+from cpython.ref cimport Py_INCREF
 from cpython.slice cimport PySlice_Unpack, PySlice_AdjustIndices
-from libc.stdint cimport uint64_t
-from libc.string cimport memmove
+from libc.stdint cimport SIZE_MAX, UINTPTR_MAX, uint64_t
+from libc.stdlib cimport free
+from libc.string cimport memmove, memset
 
 from _operator import _compare_digest
 
 from strongroom.exceptions import (
-    NO_SUCH_CALL, AccessError, DestroyedError, ForkedError, PurgedError, SealBrokenError, SystemCallError,
+    NO_SUCH_CALL, AccessError, DestroyedError, ForkedError, PurgedError, SealBrokenError, SecuredError, SystemCallError,
     UnsupportedError,
 )
 
@@ -131,3 +135,9 @@ include "native/block.pxi"
 include "native/view.pxi"
 include "native/sealed.pxi"
 include "native/sources.pxi"
+include "native/protection.pxi"
+include "native/space.pxi"
+include "native/region.pxi"
+include "native/refusals.pxi"
+include "native/holding.pxi"
+include "native/machine.pxi"

@@ -15,6 +15,7 @@ __all__ = [
     "LockLimitError",
     "PurgedError",
     "SealBrokenError",
+    "SecuredError",
     "StrongroomError",
     "StrongroomWarning",
     "SystemCallError",
@@ -191,6 +192,24 @@ class SealBrokenError(StrongroomError):
     Raised when: opening a ``Secret`` whose authentication tag does not fit. No byte of it is handed out.
 
     What to do: treat the process as damaged or attacked. End it; the secret cannot be had back from it.
+
+    Version added: 0.1.
+    """
+
+
+class SecuredError(StrongroomError):
+    """A range of memory is secured: it may not be given back, nor made stricter than its handle says.
+
+    Raised when: ``protect``, ``commit``, ``decommit`` or ``release`` would break the promise of a handle that
+    ``secure()`` gave out; or when a permanent one is to be undone.
+
+    What to do: end the handle first (leave its ``with`` block, or call ``unsecure()``); the message names the range.
+    A handle that was forgotten, and a permanent one, lasts until the process ends.
+
+    Platform notes: strongroom's own calls in this process are refused on every system. What other code does behind
+    its back only a permanent handle stops, on Linux 6.10 and later.
+
+    Source: MmSecureVirtualMemory (ntddk.h); mseal(2), Linux 6.10.
 
     Version added: 0.1.
     """

@@ -154,7 +154,8 @@ def test_every_operating_system_has_the_same_functions() -> None:
 
 
 @pytest.mark.parametrize(
-    ("pattern", "limit"), [("**/*.py", 350), ("native/*.c", 300), ("native/*.h", 200), ("*.pyx", 300), ("native/*.pxi", 350)]
+    ("pattern", "limit"),
+    [("**/*.py", 350), ("native/*.c", 300), ("native/*.h", 200), ("*.pyx", 300), ("native/*.pxi", 350)],
 )
 def test_files_stay_small(pattern: str, limit: int) -> None:
     """A file that outgrows its purpose is two files."""

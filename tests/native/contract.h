@@ -26,7 +26,7 @@ UNUSED static unsigned char *reserved(void)
 {
     void *address = NULL;
     sr_error error = {"", 0};
-    if (sr_os_reserve(size, &address, &error) != 0) {
+    if (sr_os_reserve(size, SR_PLACE_ANYWHERE, &address, &error) != 0) {
         stop(&error);
     }
     return address;

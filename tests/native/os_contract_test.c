@@ -30,7 +30,7 @@ static void test_reserve_and_commit(void)
 
     void *nowhere = &error;
     size_t too_much = (SIZE_MAX >> 1) / page * page;
-    CHECK("an impossible reservation fails", sr_os_reserve(too_much, &nowhere, &error) == -1);
+    CHECK("an impossible reservation fails", sr_os_reserve(too_much, SR_PLACE_ANYWHERE, &nowhere, &error) == -1);
     CHECK("and names mmap and ENOMEM", names(&error, "mmap", ENOMEM));
 }
 
@@ -66,10 +66,10 @@ static void test_protect(void)
     static const struct {
         sr_protection protection;
         const char *permissions;
-        int may_read, may_write, may_execute; /* -1: up to the CPU */
+        int may_read, may_write, may_execute;
     } rows[] = {
         {SR_NO_ACCESS, "---p", 0, 0, 0},         {SR_READ_ONLY, "r--p", 1, 0, 0},
-        {SR_READ_WRITE, "rw-p", 1, 1, 0},        {SR_EXECUTE, "--xp", -1, 0, 1},
+        {SR_READ_WRITE, "rw-p", 1, 1, 0},        {SR_EXECUTE, "r-xp", 1, 0, 1},
         {SR_EXECUTE_READ, "r-xp", 1, 0, 1},      {SR_EXECUTE_READ_WRITE, "rwxp", 1, 1, 1},
     };
     sr_error error;

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from strongroom._os import PLATFORM, procfs
 
-__all__ = ["lock_limit", "locked_now", "remedies"]
+__all__ = ["hard_lock_limit", "lock_limit", "locked_now", "remedies", "resident_now"]
 
 
 #: The capability that lifts the limit; capabilities(7), include/uapi/linux/capability.h.
@@ -28,26 +28,44 @@ def _may_lock_anything() -> bool:
     return is_initial and capabilities is not None and bool(int(capabilities, 16) >> _CAP_IPC_LOCK & 1)
 
 
-def lock_limit() -> int | None:
-    """Return how many bytes this process may lock, or ``None`` if there is no limit or the system does not say."""
-    if _may_lock_anything():
-        return None
+def _memlock() -> tuple[int | None, int | None]:
+    """The soft and the hard limit, ``None`` for no limit or none that the system knows."""
     try:
         import resource  # Unix only
 
-        soft, _hard = resource.getrlimit(resource.RLIMIT_MEMLOCK)
+        both = resource.getrlimit(resource.RLIMIT_MEMLOCK)
     except (ImportError, AttributeError):
+        return None, None
+    soft, hard = (None if limit == resource.RLIM_INFINITY else limit for limit in both)
+    return soft, hard
+
+
+def lock_limit() -> int | None:
+    """Return how many bytes this process may lock, or ``None`` if there is no limit or the system does not say."""
+    return None if _may_lock_anything() else _memlock()[0]
+
+
+def hard_lock_limit() -> int | None:
+    """Return how far this process may raise that limit itself, or ``None`` as for ``lock_limit``."""
+    return None if _may_lock_anything() else _memlock()[1]
+
+
+def _status_bytes(field: str) -> int | None:
+    try:
+        kilobytes = procfs.read_status(field)
+    except OSError:
         return None
-    return None if soft == resource.RLIM_INFINITY else soft
+    return None if kilobytes is None else int(kilobytes.split()[0]) * 1024
 
 
 def locked_now() -> int | None:
     """Return the bytes this process has locked, ours and others', or ``None`` if the system does not say."""
-    try:
-        kilobytes = procfs.read_status("VmLck")
-    except OSError:
-        return None
-    return None if kilobytes is None else int(kilobytes.split()[0]) * 1024
+    return _status_bytes("VmLck")
+
+
+def resident_now() -> int | None:
+    """Return the bytes of this process that are in RAM, or ``None`` if the system does not say."""
+    return _status_bytes("VmRSS")
 
 
 def remedies(platform: str = PLATFORM) -> str:

@@ -31,9 +31,9 @@ int sr_generation_begin(void (*in_child)(void), sr_error *error)
         return 0;
     }
     size_t size = sr_os_page_size();
-    void *page;
+    void *page = NULL;
     sr_error unmarked; /* not fatal: the at-fork handler does the same for every fork() */
-    if (sr_os_reserve(size, &page, error) != 0) {
+    if (sr_os_reserve(size, SR_PLACE_ANYWHERE, &page, error) != 0) {
         return -1;
     }
     run_in_child = in_child;

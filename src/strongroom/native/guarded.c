@@ -151,8 +151,8 @@ int sr_block_create(sr_block *block, size_t size, sr_backing backing, unsigned r
     assert(sr_generation() != 0); /* sr_blocks_begin */
     lay_out(block, size);
     block->backing = backing;
-    void *reservation;
-    if (sr_os_reserve(block->reserved_size, &reservation, error) != 0) {
+    void *reservation = NULL;
+    if (sr_os_reserve(block->reserved_size, SR_PLACE_ANYWHERE, &reservation, error) != 0) {
         return -1;
     }
     block->reservation = reservation;

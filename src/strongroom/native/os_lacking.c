@@ -37,3 +37,10 @@ int sr_os_secretmem(void *address, size_t size, sr_error *error)
     (void)size;
     return lacking(error, "memfd_secret");
 }
+
+int sr_os_seal(void *address, size_t size, sr_error *error)
+{
+    (void)address;
+    (void)size;
+    return lacking(error, "mseal");
+}

@@ -6,19 +6,29 @@
  * libraries older than the kernel; a kernel that lacks one answers EINVAL and the caller sees it.
  */
 #define _GNU_SOURCE /* madvise, mremap, syscall */
+#include "os_pipe.h"
 #include "sr_os.h"
 
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/random.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #ifndef MADV_WIPEONFORK
 #define MADV_WIPEONFORK 18
+#endif
+#ifndef MADV_COLD
+#define MADV_COLD 20
+#endif
+#ifndef SYS_mseal
+#define SYS_mseal 462 /* the same on every architecture that has it, but for alpha */
 #endif
 #ifndef SYS_memfd_secret
 #define SYS_memfd_secret 447 /* the same on every architecture that has it */
@@ -98,6 +108,78 @@ int sr_os_secretmem(void *address, size_t size, sr_error *error)
     error->call = call;
     error->code = code;
     return -1;
+}
+
+/* ---- large pages: the default size of the pool that vm.nr_hugepages sets, proc_meminfo(5) ---- */
+
+size_t sr_os_large_page_size(void)
+{
+    static const char name[] = "Hugepagesize:";
+    char text[8192]; /* the whole file has about 1,500 bytes */
+    int file = open("/proc/meminfo", O_RDONLY | O_CLOEXEC);
+    if (file < 0) {
+        return 0;
+    }
+    ssize_t length = read(file, text, sizeof text - 1);
+    close(file);
+    if (length <= 0) {
+        return 0;
+    }
+    text[length] = '\0';
+    const char *line = strstr(text, name);
+    return line == NULL ? 0 : (size_t)strtoul(line + sizeof name - 1, NULL, 10) * 1024;
+}
+
+int sr_os_reserve_large(size_t size, sr_protection protection, void **address, sr_error *error)
+{
+    int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB;
+    void *got = mmap(NULL, size, PROT_READ | PROT_WRITE, flags, -1, 0);
+    if (got == MAP_FAILED) {
+        return failed(error, "mmap(MAP_HUGETLB)");
+    }
+    if (sr_os_protect(got, size, protection, error) != 0) {
+        munmap(got, size);
+        return -1;
+    }
+    *address = got;
+    return 0;
+}
+
+/* ---- locks that others made, and locks on the layout ---- */
+
+/* MADV_COLD (5.4) changes nothing but how soon unlocked pages are reclaimed, and refuses a range in which any page
+ * is locked: the one cheap question a process can ask (smaps costs a walk over all of its memory). With no length it
+ * says whether the kernel knows it at all; before 5.4 other people's locks cannot be seen. */
+int sr_os_is_locked(void *address, size_t size)
+{
+    return madvise(address, size, MADV_COLD) != 0 && errno == EINVAL && madvise(address, 0, MADV_COLD) == 0;
+}
+
+/* mseal(2), Linux 6.10. */
+int sr_os_seal(void *address, size_t size, sr_error *error)
+{
+    return syscall(SYS_mseal, address, size, 0UL) != 0 ? failed(error, "mseal") : 0;
+}
+
+/* process_vm_readv(2) on oneself needs no privilege. Sandboxes may forbid it, and kernels lack it. */
+int sr_os_copy(void *to, const void *from, size_t size, sr_error *error)
+{
+    char *next = to;
+    const char *source = from;
+    while (size != 0) {
+        struct iovec local = {next, size}, remote = {(void *)source, size};
+        ssize_t done = process_vm_readv(getpid(), &local, 1, &remote, 1, 0);
+        if (done < 0 && (errno == ENOSYS || errno == EPERM)) {
+            return sr_pipe_copy(next, source, size, error);
+        }
+        if (done <= 0) {
+            return failed(error, "process_vm_readv");
+        }
+        next += done;
+        source += done;
+        size -= (size_t)done;
+    }
+    return 0;
 }
 
 /* getrandom(2) never returns short for 256 bytes or fewer once the pool is ready; larger requests may be

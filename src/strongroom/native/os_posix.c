@@ -15,10 +15,6 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <poll.h>
-#include <pthread.h>
-#include <signal.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -53,18 +49,29 @@ static void assert_pages(const void *address, size_t size)
     (void)size;
 }
 
+/* PROT_EXEC alone would be unreadable where the CPU has protection keys (pkeys(7)), and readable elsewhere. */
 static int native_protection(sr_protection protection)
 {
-    switch (protection) {
+    if ((protection & SR_GUARD) != 0) {
+        return PROT_NONE;
+    }
+    switch ((int)protection) {
     case SR_NO_ACCESS: return PROT_NONE;
     case SR_READ_ONLY: return PROT_READ;
     case SR_READ_WRITE: return PROT_READ | PROT_WRITE;
-    case SR_EXECUTE: return PROT_EXEC;
+    case SR_EXECUTE:
     case SR_EXECUTE_READ: return PROT_READ | PROT_EXEC;
     case SR_EXECUTE_READ_WRITE: return PROT_READ | PROT_WRITE | PROT_EXEC;
     }
-    assert(!"a protection outside the enumeration");
+    assert(!"a protection that sr_os_protections() does not have");
     return PROT_NONE;
+}
+
+/* Private memory is copied on write by nature, so there is nothing for WRITE_COPY to add; how the CPU caches a
+ * page is not for a process to say. */
+unsigned sr_os_protections(void)
+{
+    return SR_NO_ACCESS | SR_READ_ONLY | SR_READ_WRITE | SR_EXECUTE | SR_EXECUTE_READ | SR_EXECUTE_READ_WRITE | SR_GUARD;
 }
 
 size_t sr_os_page_size(void)
@@ -82,11 +89,30 @@ size_t sr_os_granularity(void)
     return sr_os_page_size();
 }
 
-int sr_os_reserve(size_t size, void **address, sr_error *error)
+/* Without this flag an exact address replaces what is there; with none of them, it is a wish the kernel may ignore. */
+#if defined(MAP_FIXED_NOREPLACE)
+#define MAP_UNLESS_TAKEN MAP_FIXED_NOREPLACE /* Linux 4.17; older kernels take the address as a wish */
+#elif defined(MAP_EXCL)
+#define MAP_UNLESS_TAKEN (MAP_FIXED | MAP_EXCL) /* FreeBSD mmap(2) */
+#elif defined(MAP_TRYFIXED)
+#define MAP_UNLESS_TAKEN MAP_TRYFIXED /* NetBSD mmap(2) */
+#else
+#define MAP_UNLESS_TAKEN 0
+#endif
+
+/* Top-down is how Linux places mappings anyway, unless the process was started with the legacy layout. */
+int sr_os_reserve(size_t size, sr_place place, void **address, sr_error *error)
 {
     assert_pages(NULL, size);
-    void *got = mmap(NULL, size, PROT_RESERVED, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    int flags = MAP_PRIVATE | MAP_ANONYMOUS | (place == SR_PLACE_EXACT ? MAP_UNLESS_TAKEN : 0);
+    void *wish = place == SR_PLACE_NEAR || place == SR_PLACE_EXACT ? *address : NULL;
+    void *got = mmap(wish, size, PROT_RESERVED, flags, -1, 0);
     if (got == MAP_FAILED) {
+        return failed(error, "mmap");
+    }
+    if (place == SR_PLACE_EXACT && got != wish) {
+        munmap(got, size);
+        errno = EEXIST;
         return failed(error, "mmap");
     }
     *address = got;
@@ -154,130 +180,47 @@ void sr_os_wipe(void *address, size_t size)
     }
 }
 
-/* ---- the environment ---- */
-
-extern char **environ;
-
-/* getenv(3) hands out a pointer to the value itself: into the block the kernel put on the stack at exec for
- * variables that came with the process, into the heap for those set since. */
-int sr_os_environment_size(const char *name, size_t *size, sr_error *error)
-{
-    const char *value = getenv(name);
-    if (value == NULL) {
-        error->call = "getenv";
-        error->code = SR_UNSUPPORTED;
-        return -1;
-    }
-    *size = strlen(value);
-    return 0;
-}
-
-int sr_os_environment_read(const char *name, void *buffer, size_t size, sr_error *error)
-{
-    size_t now;
-    if (sr_os_environment_size(name, &now, error) != 0) {
-        return -1;
-    }
-    if (now != size) {
-        error->call = "getenv";
-        error->code = EAGAIN;
-        return -1;
-    }
-    memcpy(buffer, getenv(name), size);
-    return 0;
-}
-
-int sr_os_environment_wipe(const char *name, sr_error *error)
-{
-    size_t length = strlen(name);
-    for (char **entry = environ; entry != NULL && *entry != NULL; entry++) { /* a name may stand there twice */
-        if (strncmp(*entry, name, length) == 0 && (*entry)[length] == '=') {
-            sr_os_wipe(*entry + length + 1, strlen(*entry + length + 1));
-        }
-    }
-    return unsetenv(name) != 0 ? failed(error, "unsetenv") : 0;
-}
-
-/* ---- mutexes and fork ---- */
-
-static pthread_mutex_t mutexes[SR_MUTEX_COUNT] = {PTHREAD_MUTEX_INITIALIZER};
-static void (*run_in_child)(void);
-
-void sr_os_enter(sr_mutex which)
-{
-    pthread_mutex_lock(&mutexes[which]);
-}
-
-void sr_os_leave(sr_mutex which)
-{
-    pthread_mutex_unlock(&mutexes[which]);
-}
-
-static void before_fork(void)
-{
-    for (int i = 0; i < SR_MUTEX_COUNT; i++) {
-        pthread_mutex_lock(&mutexes[i]);
-    }
-}
-
-static void after_fork_in_parent(void)
-{
-    for (int i = SR_MUTEX_COUNT - 1; i >= 0; i--) {
-        pthread_mutex_unlock(&mutexes[i]);
-    }
-}
-
-/* The forking thread holds every mutex and is the one thread the child has: unlocking is legal there. */
-static void after_fork_in_child(void)
-{
-    after_fork_in_parent();
-    run_in_child();
-}
-
-int sr_os_at_fork(void (*in_child)(void), sr_error *error)
-{
-    assert(run_in_child == NULL);
-    run_in_child = in_child;
-    int code = pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
-    if (code != 0) {
-        error->call = "pthread_atfork";
-        error->code = code;
-        return -1;
-    }
-    return 0;
-}
-
 void sr_os_fill_hole(void *address, size_t size)
 {
-    int flags = MAP_PRIVATE | MAP_ANONYMOUS;
-#if defined(MAP_FIXED_NOREPLACE)
-    flags |= MAP_FIXED_NOREPLACE; /* Linux 4.17; older kernels take the address as a hint */
-#elif defined(MAP_EXCL)
-    flags |= MAP_FIXED | MAP_EXCL; /* FreeBSD mmap(2) */
-#elif defined(MAP_TRYFIXED)
-    flags |= MAP_TRYFIXED; /* NetBSD mmap(2) */
-#endif
-    void *got = mmap(address, size, PROT_NONE, flags, -1, 0);
+    void *got = mmap(address, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_UNLESS_TAKEN, -1, 0);
     if (got != MAP_FAILED && got != address) {
         munmap(got, size);
     }
 }
 
-/* ---- the last resort ---- */
+/* ---- what only Windows has ---- */
 
-_Noreturn void sr_os_die(const char *message)
+static int lacking(sr_error *error, const char *call)
 {
-    sigset_t set;
-    sigfillset(&set); /* SIGPIPE from a closed standard error would run a handler, and that may exit */
-    pthread_sigmask(SIG_SETMASK, &set, NULL);
-    struct pollfd standard_error = {STDERR_FILENO, POLLOUT, 0};
-    if (poll(&standard_error, 1, 0) == 1 && (standard_error.revents & POLLOUT) != 0) { /* a full pipe would wait */
-        ssize_t ignored = write(STDERR_FILENO, message, strlen(message));
-        (void)ignored;
-    }
-    signal(SIGABRT, SIG_DFL);
-    sigemptyset(&set);
-    sigaddset(&set, SIGABRT);
-    pthread_sigmask(SIG_UNBLOCK, &set, NULL);
-    abort();
+    error->call = call;
+    error->code = SR_UNSUPPORTED;
+    return -1;
+}
+
+/* The limit is the kernel's (RLIMIT_MEMLOCK); raising it is a decision for people. */
+int sr_os_grow_lock_budget(size_t size, sr_error *error)
+{
+    (void)size;
+    return lacking(error, "SetProcessWorkingSetSize");
+}
+
+int sr_os_working_set(size_t *minimum, size_t *maximum, sr_error *error)
+{
+    (void)minimum;
+    (void)maximum;
+    return lacking(error, "GetProcessWorkingSetSize");
+}
+
+int sr_os_set_working_set(size_t minimum, size_t maximum, sr_error *error)
+{
+    (void)minimum;
+    (void)maximum;
+    return lacking(error, "SetProcessWorkingSetSize");
+}
+
+int sr_os_query(uintptr_t address, sr_span *span, sr_error *error)
+{
+    (void)address;
+    (void)span;
+    return lacking(error, "VirtualQuery");
 }

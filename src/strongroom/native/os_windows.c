@@ -1,4 +1,4 @@
-/* The OS contract on Windows, whole; the environment has a file of its own (os_windows_environment.c).
+/* The OS contract on Windows, memory; os_windows_process.c and os_windows_environment.c have the rest.
  *
  * The contract is Windows' model to begin with, so most functions are one call. Three things differ:
  *
@@ -16,8 +16,7 @@
 
 #include <windows.h>
 
-#include <bcrypt.h>
-#include <ntsecapi.h>
+#include <psapi.h>
 
 #include <assert.h>
 #include <string.h>
@@ -26,13 +25,15 @@
 _Static_assert(SR_NO_ACCESS == PAGE_NOACCESS && SR_READ_ONLY == PAGE_READONLY, "memoryapi.h");
 _Static_assert(SR_READ_WRITE == PAGE_READWRITE && SR_EXECUTE == PAGE_EXECUTE, "memoryapi.h");
 _Static_assert(SR_EXECUTE_READ == PAGE_EXECUTE_READ, "memoryapi.h");
-_Static_assert(SR_EXECUTE_READ_WRITE == PAGE_EXECUTE_READWRITE, "memoryapi.h");
+_Static_assert(SR_EXECUTE_READ_WRITE == PAGE_EXECUTE_READWRITE && SR_WRITE_COPY == PAGE_WRITECOPY, "memoryapi.h");
+_Static_assert(SR_EXECUTE_WRITE_COPY == PAGE_EXECUTE_WRITECOPY && SR_GUARD == PAGE_GUARD, "memoryapi.h");
+_Static_assert(SR_NO_CACHE == PAGE_NOCACHE && SR_WRITE_COMBINE == PAGE_WRITECOMBINE, "memoryapi.h");
 
-/* One request to the generator takes a 32-bit size. Any step below 4 GiB will do. */
-#define RANDOM_STEP_SIZE ((size_t)1 << 30)
+/* Bytes the system keeps for itself of a minimum working set, measured as about eleven pages; more is harmless. */
+#define WORKING_SET_MARGIN_SIZE ((size_t)64 * 1024)
 
-/* The exit code of a process that ended itself as broken; ntstatus.h cannot be included beside windows.h. */
-#define EXIT_AS_FATAL 0x40000015u /* STATUS_FATAL_APP_EXIT */
+/* Pages asked about in one call. */
+#define QUERY_PAGES 64
 
 static int failed(sr_error *error, const char *call)
 {
@@ -74,14 +75,42 @@ size_t sr_os_granularity(void)
     return info.dwAllocationGranularity;
 }
 
+size_t sr_os_large_page_size(void)
+{
+    return GetLargePageMinimum();
+}
+
+/* PAGE_WRITECOPY is for views of sections; VirtualAlloc refuses it (ERROR_INVALID_PARAMETER). */
+unsigned sr_os_protections(void)
+{
+    return SR_NO_ACCESS | SR_READ_ONLY | SR_READ_WRITE | SR_EXECUTE | SR_EXECUTE_READ | SR_EXECUTE_READ_WRITE
+        | SR_GUARD | SR_NO_CACHE | SR_WRITE_COMBINE;
+}
+
 /* ---- address space ---- */
 
-int sr_os_reserve(size_t size, void **address, sr_error *error)
+int sr_os_reserve(size_t size, sr_place place, void **address, sr_error *error)
 {
     assert_pages(NULL, size);
-    void *got = VirtualAlloc(NULL, size, MEM_RESERVE, PAGE_NOACCESS);
+    void *wish = place == SR_PLACE_NEAR || place == SR_PLACE_EXACT ? *address : NULL;
+    DWORD how = MEM_RESERVE | (place == SR_PLACE_TOP_DOWN ? MEM_TOP_DOWN : 0);
+    void *got = VirtualAlloc(wish, size, how, PAGE_NOACCESS);
+    if (got == NULL && place == SR_PLACE_NEAR) { /* an address given is a demand here */
+        got = VirtualAlloc(NULL, size, how, PAGE_NOACCESS);
+    }
     if (got == NULL) {
         return failed(error, "VirtualAlloc(MEM_RESERVE)");
+    }
+    *address = got;
+    return 0;
+}
+
+/* Needs SeLockMemoryPrivilege ("Lock pages in memory"), switched on in the process's token. */
+int sr_os_reserve_large(size_t size, sr_protection protection, void **address, sr_error *error)
+{
+    void *got = VirtualAlloc(NULL, size, MEM_RESERVE | MEM_COMMIT | MEM_LARGE_PAGES, (DWORD)protection);
+    if (got == NULL) {
+        return failed(error, "VirtualAlloc(MEM_LARGE_PAGES)");
     }
     *address = got;
     return 0;
@@ -149,6 +178,84 @@ int sr_os_is_lock_limit(const sr_error *error)
         || error->code == ERROR_ACCESS_DENIED;
 }
 
+/* A page that was never touched is not in the working set, and not locked. */
+int sr_os_is_locked(void *address, size_t size)
+{
+    PSAPI_WORKING_SET_EX_INFORMATION pages[QUERY_PAGES];
+    size_t page_size = sr_os_page_size(), left = size / page_size;
+    for (char *next = address; left != 0;) {
+        size_t count = left < QUERY_PAGES ? left : QUERY_PAGES;
+        for (size_t i = 0; i < count; i++) {
+            pages[i].VirtualAddress = next + i * page_size;
+        }
+        if (!K32QueryWorkingSetEx(GetCurrentProcess(), pages, (DWORD)(count * sizeof pages[0]))) {
+            return 0;
+        }
+        for (size_t i = 0; i < count; i++) {
+            if (pages[i].VirtualAttributes.Valid && pages[i].VirtualAttributes.Locked) {
+                return 1;
+            }
+        }
+        next += count * page_size;
+        left -= count;
+    }
+    return 0;
+}
+
+/* VirtualLock may lock as much as the minimum working set holds, and a process may raise its own. */
+int sr_os_grow_lock_budget(size_t size, sr_error *error)
+{
+    SIZE_T minimum, maximum;
+    if (!GetProcessWorkingSetSize(GetCurrentProcess(), &minimum, &maximum)) {
+        return failed(error, "GetProcessWorkingSetSize");
+    }
+    size_t more = size + WORKING_SET_MARGIN_SIZE;
+    if (more < size || minimum + more < minimum || maximum + more < maximum) {
+        SetLastError(ERROR_INVALID_PARAMETER);
+        return failed(error, "SetProcessWorkingSetSize");
+    }
+    return sr_os_set_working_set(minimum + more, maximum + more, error);
+}
+
+int sr_os_working_set(size_t *minimum, size_t *maximum, sr_error *error)
+{
+    SIZE_T low, high;
+    if (!GetProcessWorkingSetSize(GetCurrentProcess(), &low, &high)) {
+        return failed(error, "GetProcessWorkingSetSize");
+    }
+    *minimum = low;
+    *maximum = high;
+    return 0;
+}
+
+int sr_os_set_working_set(size_t minimum, size_t maximum, sr_error *error)
+{
+    return SetProcessWorkingSetSize(GetCurrentProcess(), minimum, maximum)
+        ? 0 : failed(error, "SetProcessWorkingSetSize");
+}
+
+/* ---- asking ---- */
+
+int sr_os_query(uintptr_t address, sr_span *span, sr_error *error)
+{
+    MEMORY_BASIC_INFORMATION info;
+    if (VirtualQuery((void *)address, &info, sizeof info) == 0) {
+        return failed(error, "VirtualQuery");
+    }
+    *span = (sr_span){(uintptr_t)info.BaseAddress, info.RegionSize, (uintptr_t)info.AllocationBase, info.State,
+                      info.Protect, info.AllocationProtect, info.Type};
+    return 0;
+}
+
+/* ---- touching pages that may be forbidden ---- */
+
+int sr_os_copy(void *to, const void *from, size_t size, sr_error *error)
+{
+    SIZE_T done;
+    return ReadProcessMemory(GetCurrentProcess(), from, to, size, &done) && done == size
+        ? 0 : failed(error, "ReadProcessMemory");
+}
+
 /* ---- advice ---- */
 
 /* WerRegisterExcludedMemoryBlock (Windows 10 1703) is not this promise. It trims the reports of Windows Error
@@ -175,82 +282,4 @@ int sr_os_advise_wipe_in_child(void *address, size_t size, sr_error *error)
     (void)size;
     (void)error;
     return 0;
-}
-
-/* ---- randomness and wiping ---- */
-
-/* BCryptGenRandom is the documented way to the system's generator; RtlGenRandom has no error code and no
- * header, ProcessPrng no import library. All three end in the same place, and that place is a generator
- * inside this process (bcryptprimitives.dll) that the kernel seeds: Windows 10 offers no other, so "never
- * from user space" cannot be had here. Its failures are NTSTATUS; LsaNtStatusToWinError gives the code that
- * GetLastError would. */
-int sr_os_random(void *buffer, size_t size, sr_error *error)
-{
-    unsigned char *next = buffer;
-    while (size != 0) {
-        size_t part = size < RANDOM_STEP_SIZE ? size : RANDOM_STEP_SIZE;
-        NTSTATUS status = BCryptGenRandom(NULL, next, (ULONG)part, BCRYPT_USE_SYSTEM_PREFERRED_RNG);
-        if (status < 0) {
-            error->call = "BCryptGenRandom";
-            error->code = (int64_t)LsaNtStatusToWinError(status);
-            return -1;
-        }
-        next += part;
-        size -= part;
-    }
-    return 0;
-}
-
-void sr_os_wipe(void *address, size_t size)
-{
-    SecureZeroMemory(address, size);
-}
-
-/* ---- mutexes, and the fork that does not exist ---- */
-
-static SRWLOCK mutexes[SR_MUTEX_COUNT]; /* SRWLOCK_INIT is all zeros */
-
-void sr_os_enter(sr_mutex which)
-{
-    AcquireSRWLockExclusive(&mutexes[which]);
-}
-
-void sr_os_leave(sr_mutex which)
-{
-    ReleaseSRWLockExclusive(&mutexes[which]);
-}
-
-int sr_os_at_fork(void (*in_child)(void), sr_error *error)
-{
-    (void)in_child;
-    (void)error;
-    return 0;
-}
-
-void sr_os_fill_hole(void *address, size_t size)
-{
-    (void)address;
-    (void)size;
-}
-
-/* ---- the last resort ---- */
-
-/* With this error mode an unhandled exception ends the process without calling Windows Error Reporting, and
- * so without the dump it may be set up to keep (LocalDumps). Dumps taken by others are not stopped. */
-int sr_os_forbid_dumps(sr_error *error)
-{
-    (void)error;
-    SetErrorMode(GetErrorMode() | SEM_FAILCRITICALERRORS | SEM_NOGPFAULTERRORBOX);
-    return 0;
-}
-
-/* TerminateProcess rather than __fastfail or abort: those two are exceptions to the system and are reported,
- * dump included; this one runs no handler, no DLL's detach routine and no report. */
-_Noreturn void sr_os_die(const char *message)
-{
-    DWORD written;
-    (void)WriteFile(GetStdHandle(STD_ERROR_HANDLE), message, (DWORD)strlen(message), &written, NULL);
-    for (;;) {
-        TerminateProcess(GetCurrentProcess(), EXIT_AS_FATAL);
-    }
 }

@@ -27,24 +27,49 @@ typedef struct sr_error {
     int64_t code;     /* errno, GetLastError(), or SR_UNSUPPORTED */
 } sr_error;
 
-/* Page protections carry Windows' values (memoryapi.h) on every system. */
+/* Page protections carry Windows' values (memoryapi.h) on every system. One of the first eight, and modifiers. */
 typedef enum sr_protection {
     SR_NO_ACCESS = 0x01,
     SR_READ_ONLY = 0x02,
     SR_READ_WRITE = 0x04,
-    SR_EXECUTE = 0x10,
+    SR_WRITE_COPY = 0x08,
+    SR_EXECUTE = 0x10, /* readable too, on every system: as on Windows, where the CPU cannot do otherwise */
     SR_EXECUTE_READ = 0x20,
-    SR_EXECUTE_READ_WRITE = 0x40
+    SR_EXECUTE_READ_WRITE = 0x40,
+    SR_EXECUTE_WRITE_COPY = 0x80,
+    SR_GUARD = 0x100, /* one-shot on Windows; inaccessible until changed elsewhere */
+    SR_NO_CACHE = 0x200,
+    SR_WRITE_COMBINE = 0x400
 } sr_protection;
 
 /* What the CPU and the OS map in, and the step in which reservations are placed, both in bytes. */
 size_t sr_os_page_size(void);
 size_t sr_os_granularity(void);
 
+/* The size of a large page in bytes, 0 if this system has none or does not say. */
+size_t sr_os_large_page_size(void);
+
+/* The protections and modifiers that mean something for private memory on this system. */
+unsigned sr_os_protections(void);
+
 /* ---- address space ------------------------------------------------------------------------------- */
 
-/* Reserve `size` bytes of address space anywhere: inaccessible, no memory behind it. */
-int sr_os_reserve(size_t size, void **address, sr_error *error);
+/* Where a reservation goes. */
+typedef enum sr_place {
+    SR_PLACE_ANYWHERE,
+    SR_PLACE_NEAR,  /* at *address if that is free, else wherever the system likes */
+    SR_PLACE_EXACT, /* at *address and nowhere else; nothing that is there already is ever replaced */
+    SR_PLACE_TOP_DOWN /* at the highest addresses */
+} sr_place;
+
+/* Reserve `size` bytes of address space: inaccessible, no memory behind it. *address is the wish, a multiple of
+ * sr_os_granularity(), where `place` asks for one, and what it became. Where the granularity is one page, parts of
+ * a reservation may be released. */
+int sr_os_reserve(size_t size, sr_place place, void **address, sr_error *error);
+
+/* Reserve and commit large pages, locked by nature; `size` is a multiple of their size. All or nothing: such memory
+ * is protected and released, never partly decommitted. */
+int sr_os_reserve_large(size_t size, sr_protection protection, void **address, sr_error *error);
 
 /* Put zero-filled private memory behind part of a reservation. Not resident until touched. */
 int sr_os_commit(void *address, size_t size, sr_protection protection, sr_error *error);
@@ -69,6 +94,42 @@ int sr_os_unlock(void *address, size_t size, sr_error *error);
 
 /* 1 if `error` came from a lock or secret mapping refused for want of lock budget or privilege. */
 int sr_os_is_lock_limit(const sr_error *error);
+
+/* Whether any page of a committed range is locked, by whomever. Where locks nest nobody needs to know: 0. */
+int sr_os_is_locked(void *address, size_t size);
+
+/* Let this process lock `size` bytes more, where it may decide that itself (Windows: the minimum working set). */
+int sr_os_grow_lock_budget(size_t size, sr_error *error);
+
+/* Make the kernel refuse to release, move or protect a range, for as long as the process lives (Linux mseal). */
+int sr_os_seal(void *address, size_t size, sr_error *error);
+
+/* ---- asking ---------------------------------------------------------------------------------------------- */
+
+/* What the system says of the pages that begin with the one at `address` and are like it. */
+typedef struct sr_span {
+    uintptr_t start, size;
+    uintptr_t allocation;         /* where the reservation it belongs to begins */
+    unsigned state;               /* Windows' MEM_COMMIT 0x1000, MEM_RESERVE 0x2000, MEM_FREE 0x10000 */
+    unsigned protection, allocation_protection;
+    unsigned type;                /* Windows' MEM_PRIVATE 0x20000, MEM_MAPPED 0x40000, MEM_IMAGE 0x1000000 */
+} sr_span;
+
+/* Where the system answers with text (Linux: /proc/self/maps) it is asked above this layer: SR_UNSUPPORTED. */
+int sr_os_query(uintptr_t address, sr_span *span, sr_error *error);
+
+/* ---- touching pages that may be forbidden -------------------------------------------------------------- */
+
+/* Copy within this process through the kernel, which checks each page: one that may not be read or written is an
+ * error, never a fault. How much was copied before it is not told. Any addresses that do not overlap, any size but
+ * zero. */
+int sr_os_copy(void *to, const void *from, size_t size, sr_error *error);
+
+/* ---- the working set ----------------------------------------------------------------------------------- */
+
+/* The bytes this process may always keep in RAM, and may at most. SR_UNSUPPORTED where there is no such thing. */
+int sr_os_working_set(size_t *minimum, size_t *maximum, sr_error *error);
+int sr_os_set_working_set(size_t minimum, size_t maximum, sr_error *error);
 
 /* ---- advice: one call each, each with its own result (values must never be OR-ed into one call) ---- */
 
@@ -110,8 +171,13 @@ int sr_os_environment_wipe(const char *name, sr_error *error);
 
 /* Every native mutex there is, in the order in which the at-fork handler takes them. All are leaves: no other
  * mutex, no Python and no heap while one is held, only memory calls that end by themselves. */
-typedef enum sr_mutex { SR_MUTEX_BLOCKS = 0, SR_MUTEX_COUNT } sr_mutex;
+typedef enum sr_mutex {
+    SR_MUTEX_BLOCKS = 0,
+    SR_MUTEX_REGIONS = 1, /* the first of several: each region has one, by turns */
+    SR_MUTEX_COUNT = 1 + 32 /* more cost each fork a lock and an unlock; fewer, and regions wait for each other */
+} sr_mutex;
 void sr_os_enter(sr_mutex which);
+int sr_os_try_enter(sr_mutex which); /* 1 if entered, 0 if that would have to wait */
 void sr_os_leave(sr_mutex which);
 
 /* Call `in_child` in every child made by fork(), with all mutexes free. Once per process; async-signal-safe

@@ -1,19 +1,42 @@
 # Accesses and Views: one use of a block, and what the user gets for it. A part of _native.pyx.
 
-@cython.final
 @cython.freelist(8)
 @cython.no_gc_clear
-cdef class Access:
-    """One use of protected memory, for one ``with`` block. ``open()`` returns it; its ``with`` yields the View."""
+cdef class Use:
+    """One use of memory by one ``with`` block, as far as the View knows it that the block gets."""
 
+    # Of Access alone, and here because only a class without fields of its own shares its base's freelist.
     cdef Block block      # None until entered, for a sealed secret
     cdef Sealed sealed    # None for a plain buffer
-    cdef Py_ssize_t exports
+    cdef Py_ssize_t exports    # buffers that Views of this use handed out and that are not given back yet
     cdef bint writable
     cdef Phase phase
 
     def __init__(self):
-        raise TypeError("an access comes from open()")
+        raise TypeError(f"a {type(self).__name__} is not made but given: by open(), or view() of a region")
+
+    cdef int require_open(self) except -1:
+        if self.phase != OPEN:
+            raise AccessError("this View was used outside the with block that opened it")
+        return 0
+
+    cdef void lend(self) noexcept:
+        """A View handed out a buffer."""
+        self.exports += 1
+
+    cdef int take_back(self) except -1:
+        """Such a buffer is gone."""
+        self.exports -= 1
+        return 0
+
+    def __reduce_ex__(self, protocol):
+        raise TypeError(f"a {type(self).__name__} cannot be pickled or copied: it is one use of memory in this process")
+
+
+@cython.final
+@cython.no_gc_clear
+cdef class Access(Use):
+    """One use of protected memory, for one ``with`` block. ``open()`` returns it; its ``with`` yields the View."""
 
     def __dealloc__(self):
         if self.phase == OPEN:  # left without __exit__: a generator that was dropped, for example
@@ -73,8 +96,16 @@ cdef class Access:
             self.block = None
             self.sealed = None
 
-    def __reduce_ex__(self, protocol):
-        raise TypeError("an Access cannot be pickled or copied: it is one use of memory in this process")
+    cdef void lend(self) noexcept:
+        self.exports += 1
+        self.block.exports += 1
+
+    cdef int take_back(self) except -1:
+        cdef Block block = self.block
+        self.exports -= 1
+        block.exports -= 1
+        self.let_go()
+        return block.settle() if block.exports == 0 else 0
 
     cdef int require_open(self) except -1:
         if self.phase != OPEN:
@@ -107,7 +138,7 @@ cdef class View:
     raise. Does not protect against copies made from it: ``bytes(view)`` is ordinary memory.
     """
 
-    cdef Access access
+    cdef Use access
     cdef unsigned char *data
     cdef Py_ssize_t size
 
@@ -122,16 +153,10 @@ cdef class View:
         if flags & PyBUF_WRITABLE and not self.access.writable:
             raise BufferError("this View is read-only")
         PyBuffer_FillInfo(buffer, self, self.data, self.size, not self.access.writable, flags)
-        self.access.exports += 1
-        self.access.block.exports += 1
+        self.access.lend()
 
     def __releasebuffer__(self, Py_buffer *buffer):
-        cdef Block block = self.access.block
-        self.access.exports -= 1
-        block.exports -= 1
-        self.access.let_go()
-        if block.exports == 0:
-            block.settle()
+        self.access.take_back()
 
     def __len__(self):
         self.access.require_open()
@@ -240,7 +265,7 @@ cdef class View:
         raise TypeError("a View cannot be pickled or copied: it would leave protected memory")
 
 
-cdef View _new_view(Access access):
+cdef View _new_view(Use access):
     cdef View view = View.__new__(View)
     view.access = access
     return view

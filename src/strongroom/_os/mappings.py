@@ -1,0 +1,88 @@
+"""What the system says is mapped at an address of this process, in Windows' words."""
+
+from __future__ import annotations
+
+from collections import namedtuple
+
+from strongroom import _native
+from strongroom._os import PLATFORM, procfs
+from strongroom.exceptions import UnsupportedError
+
+__all__ = ["KNOWS_RESERVATIONS", "Span", "checked", "is_writable", "shown", "span_at"]
+
+#: Whether the system itself tells reserved pages from inaccessible ones, and knows modifiers.
+KNOWS_RESERVATIONS = PLATFORM == "windows"
+
+_P = _native.PROTECTIONS
+_STATES = {0x1000: "committed", 0x2000: "reserved", 0x10000: "free"}
+_TYPES = {0x20000: "private", 0x40000: "mapped", 0x1000000: "image"}
+#: By the letters of a line of /proc/self/maps. What is executable without being readable is so since pkeys(7).
+_BY_LETTERS = {
+    "---": _P["NO_ACCESS"],
+    "r--": _P["READ_ONLY"],
+    "rw-": _P["READ_WRITE"],
+    "-w-": _P["READ_WRITE"],
+    "--x": _P["EXECUTE"],
+    "r-x": _P["EXECUTE_READ"],
+    "rwx": _P["EXECUTE_READ_WRITE"],
+    "-wx": _P["EXECUTE_READ_WRITE"],
+}
+#: Where the user half of the address space ends, as far as Linux hands it out unasked; arch/x86/include/asm/page_64.h.
+_USER_END = 1 << 47
+
+Span = namedtuple("Span", "address size state protection allocation allocation_protection type")
+
+
+def checked(value: int, what: str = "address") -> int:
+    """An address or size: an integer that is not negative and fits a pointer."""
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
+        raise TypeError(f"{what} must be an integer, not {type(value).__name__}")
+    number = int(value.__index__())
+    if not 0 <= number < 1 << 64:
+        raise ValueError(f"{what} must be from 0 to {(1 << 64) - 1:,}, not {number:,}")
+    return number
+
+
+def is_writable(protection: int) -> bool:
+    """Whether pages with this protection can be written."""
+    writable = ("READ_WRITE", "WRITE_COPY", "EXECUTE_READ_WRITE", "EXECUTE_WRITE_COPY")
+    return any(protection & _P[name] for name in writable)
+
+
+def shown(protection: int) -> int:
+    """The protection that the system shows for one that strongroom gave: it does not know them all."""
+    if KNOWS_RESERVATIONS:
+        return protection
+    if protection & _P["GUARD"]:
+        return _P["NO_ACCESS"]
+    return _P["EXECUTE_READ"] if protection == _P["EXECUTE"] else protection
+
+
+def _type_of(path: str) -> str:
+    if not path or path.startswith("["):
+        return "private"
+    return "mapped"
+
+
+def _linux_span(address: int) -> Span:
+    previous_end = 0
+    for mapping in procfs.read_maps():
+        if address < mapping.start:  # in the gap before it
+            return Span(address, mapping.start - address, "free", 0, 0, 0, "")
+        if address < mapping.end:
+            protection = _BY_LETTERS[mapping.permissions[:3]]
+            kind = _type_of(mapping.path)
+            return Span(address, mapping.end - address, "committed", protection, mapping.start, protection, kind)
+        previous_end = mapping.end
+    return Span(address, max(_USER_END, previous_end, address + 1) - address, "free", 0, 0, 0, "")
+
+
+def span_at(address: int) -> Span:
+    """Return what the system says of the pages from ``address`` on; an address within a page is rounded down above."""
+    if PLATFORM == "linux":
+        return _linux_span(address)
+    if PLATFORM == "windows":
+        start, size, state, protection, allocation, allocation_protection, kind = _native.query(address)
+        committed = protection if state == 0x1000 else 0
+        return Span(start, size, _STATES[state], committed, allocation, allocation_protection, _TYPES.get(kind, ""))
+    raise UnsupportedError("what is mapped at an address cannot be asked on this system in this version")

@@ -1,0 +1,63 @@
+/* What macOS and the BSDs share: random bytes, copying by pipe, and what none of them has.
+ *
+ * getentropy is the kernel's own output. Not arc4random_buf(3), which Apple's page recommends for speed: it answers from a generator whose state lies
+ * in this process's ordinary memory, where a copy of it tells every key drawn from it later. What is drawn here
+ * is keys, prefixes and canaries: rare and short, so one system call for each 256 bytes does not matter.
+ */
+#define _DARWIN_C_SOURCE
+#include "os_pipe.h"
+#include "sr_os.h"
+
+#include <errno.h>
+#include <unistd.h>
+#if __has_include(<sys/random.h>)
+#include <sys/random.h> /* macOS 10.12 */
+#endif
+
+/* More is refused (EIO): getentropy(2) of macOS and OpenBSD, POSIX.1-2024. */
+#define ENTROPY_MAX_SIZE 256
+
+int sr_os_random(void *buffer, size_t size, sr_error *error)
+{
+    unsigned char *next = buffer;
+    while (size != 0) {
+        size_t part = size < ENTROPY_MAX_SIZE ? size : ENTROPY_MAX_SIZE;
+        if (getentropy(next, part) != 0) {
+            error->call = "getentropy";
+            error->code = errno;
+            return -1;
+        }
+        next += part;
+        size -= part;
+    }
+    return 0;
+}
+
+int sr_os_copy(void *to, const void *from, size_t size, sr_error *error)
+{
+    return sr_pipe_copy(to, from, size, error);
+}
+
+/* macOS has superpages for Intel only, FreeBSD promotes by itself: none is a pool that can be asked. */
+size_t sr_os_large_page_size(void)
+{
+    return 0;
+}
+
+int sr_os_reserve_large(size_t size, sr_protection protection, void **address, sr_error *error)
+{
+    (void)size;
+    (void)protection;
+    (void)address;
+    error->call = "mmap(large pages)";
+    error->code = SR_UNSUPPORTED;
+    return -1;
+}
+
+/* Locks nest on macOS and OpenBSD. Elsewhere nothing tells whose a lock is: not known, so never claimed. */
+int sr_os_is_locked(void *address, size_t size)
+{
+    (void)address;
+    (void)size;
+    return 0;
+}

@@ -1,0 +1,98 @@
+/* The OS contract on Windows, what is not memory: randomness, mutexes, the end. */
+#include "sr_os.h"
+
+#include <windows.h>
+
+#include <bcrypt.h>
+#include <ntsecapi.h>
+
+#include <string.h>
+
+/* One request to the generator takes a 32-bit size. Any step below 4 GiB will do. */
+#define RANDOM_STEP_SIZE ((size_t)1 << 30)
+
+/* The exit code of a process that ended itself as broken; ntstatus.h cannot be included beside windows.h. */
+#define EXIT_AS_FATAL 0x40000015u /* STATUS_FATAL_APP_EXIT */
+
+/* ---- randomness and wiping ---- */
+
+/* BCryptGenRandom is the documented way to the system's generator; RtlGenRandom has no error code and no
+ * header, ProcessPrng no import library. All three end in the same place, and that place is a generator
+ * inside this process (bcryptprimitives.dll) that the kernel seeds: Windows 10 offers no other, so "never
+ * from user space" cannot be had here. Its failures are NTSTATUS; LsaNtStatusToWinError gives the code that
+ * GetLastError would. */
+int sr_os_random(void *buffer, size_t size, sr_error *error)
+{
+    unsigned char *next = buffer;
+    while (size != 0) {
+        size_t part = size < RANDOM_STEP_SIZE ? size : RANDOM_STEP_SIZE;
+        NTSTATUS status = BCryptGenRandom(NULL, next, (ULONG)part, BCRYPT_USE_SYSTEM_PREFERRED_RNG);
+        if (status < 0) {
+            error->call = "BCryptGenRandom";
+            error->code = (int64_t)LsaNtStatusToWinError(status);
+            return -1;
+        }
+        next += part;
+        size -= part;
+    }
+    return 0;
+}
+
+void sr_os_wipe(void *address, size_t size)
+{
+    SecureZeroMemory(address, size);
+}
+
+/* ---- mutexes, and the fork that does not exist ---- */
+
+static SRWLOCK mutexes[SR_MUTEX_COUNT]; /* SRWLOCK_INIT is all zeros */
+
+void sr_os_enter(sr_mutex which)
+{
+    AcquireSRWLockExclusive(&mutexes[which]);
+}
+
+int sr_os_try_enter(sr_mutex which)
+{
+    return TryAcquireSRWLockExclusive(&mutexes[which]) != 0;
+}
+
+void sr_os_leave(sr_mutex which)
+{
+    ReleaseSRWLockExclusive(&mutexes[which]);
+}
+
+int sr_os_at_fork(void (*in_child)(void), sr_error *error)
+{
+    (void)in_child;
+    (void)error;
+    return 0;
+}
+
+void sr_os_fill_hole(void *address, size_t size)
+{
+    (void)address;
+    (void)size;
+}
+
+/* ---- the last resort ---- */
+
+/* With this error mode an unhandled exception ends the process without calling Windows Error Reporting, and
+ * so without the dump it may be set up to keep (LocalDumps). Dumps taken by others are not stopped. */
+int sr_os_forbid_dumps(sr_error *error)
+{
+    (void)error;
+    SetErrorMode(GetErrorMode() | SEM_FAILCRITICALERRORS | SEM_NOGPFAULTERRORBOX);
+    return 0;
+}
+
+/* TerminateProcess rather than __fastfail or abort: those two are exceptions to the system and are reported,
+ * dump included; this one runs no handler, no DLL's detach routine and no report. */
+_Noreturn void sr_os_die(const char *message)
+{
+    DWORD written;
+    (void)WriteFile(GetStdHandle(STD_ERROR_HANDLE), message, (DWORD)strlen(message), &written, NULL);
+    for (;;) {
+        TerminateProcess(GetCurrentProcess(), EXIT_AS_FATAL);
+    }
+}

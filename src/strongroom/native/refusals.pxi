@@ -1,0 +1,75 @@
+# Why a region refused, in words. A part of _native.pyx.
+
+_VERBS = ("commit", "decommit", "release", "protect", "lock", "unlock", "secure", "unsecure", "read", "write", "fill",
+          "query")
+
+
+cdef object _refused_reservation(sr_error *error, size_t size, address):
+    call = error.call.decode()
+    if address is not None:
+        return SystemCallError(
+            call, error.code, f"{size:,} bytes at {address:#x} are not free or not for this process; near= takes "
+            "another place when that one is taken")
+    if b"LARGE" in error.call or b"HUGE" in error.call:
+        return SystemCallError(
+            call, error.code, f"{size:,} bytes of large pages were asked for: Linux keeps a pool of them (sysctl "
+            "vm.nr_hugepages), Windows wants the privilege to lock pages in memory")
+    return SystemCallError(
+        call, error.code, f"{size:,} bytes of address space were asked for: that, or the number of mappings "
+        "(sysctl vm.max_map_count), may have run out")
+
+
+cdef object _refusal(AddressSpace region, sr_answer outcome, sr_request *request):
+    verb = _VERBS[request.verb]
+    where = f"{verb}: the page at offset {request.page * region.region.page_size:#x}"
+    if outcome == SR_FAILED:
+        return _failure(region, verb, request)
+    if outcome == SR_NO_HEAP:
+        return MemoryError()
+    if outcome == SR_IS_RELEASED:
+        return DestroyedError(f"{verb}: this region was released")
+    if outcome == SR_NOT_COMMITTED:
+        return AccessError(f"{where} is reserved, not committed: commit() it first")
+    if outcome == SR_FORBIDDEN:
+        return AccessError(f"{where} is {protection_name(request.found)}, which forbids that: protect() it first")
+    if outcome == SR_GUARD_TOUCHED:
+        return AccessError(
+            f"{where} was a guard page; this touch was the one it waited for, and it guards no more")
+    if outcome == SR_HELD:
+        return _held(region, verb, request)
+    if outcome == SR_NOT_LOCKED:
+        return AccessError(f"{where} is not locked by strongroom: each unlock() undoes one lock()")
+    if outcome == SR_TOO_MANY_LOCKS:
+        return AccessError(f"{where} is locked 4,294,967,295 times, more cannot be counted")
+    if outcome == SR_WOULD_UNLOCK:
+        return AccessError(
+            f"{where} is locked, and this system unlocks pages that become inaccessible: unlock() first")
+    if outcome == SR_LARGE_PAGES:
+        return UnsupportedError("large pages are committed for as long as their region lives: release() it")
+    return AccessError(f"{verb}: there is no such hold on this region")
+
+
+cdef object _failure(AddressSpace region, str verb, sr_request *request):
+    call = request.error.call.decode()
+    code = request.error.code
+    if request.verb in (SR_COPY_OUT, SR_COPY_IN, SR_FILL):
+        return AccessError(
+            f"{verb}: the system forbids it ({SystemCallError(call, code)}) although strongroom's own calls left "
+            "these pages accessible: other code has protected or unmapped them")
+    if request.verb == SR_LOCK:
+        return _host.refusal(call, code, sr_os_is_lock_limit(&request.error), request.size)
+    return SystemCallError(
+        call, code, f"{verb} of {request.size or region.size:,} bytes: memory, or the number of mappings (sysctl "
+        "vm.max_map_count), may have run out; nothing was changed")
+
+
+cdef object _held(AddressSpace region, str verb, sr_request *request):
+    start = request.held.first * region.region.page_size
+    words = f"the {request.held.count * region.region.page_size:,} bytes from offset {start:#x}"
+    mode = protection_name(<unsigned>request.held.mode)
+    if request.held.kind == SR_HOLD_VIEW:
+        return BufferError(f"{verb}: a View of {words} is in use: leave its block, and release what was kept of it")
+    if request.held.kind == SR_HOLD_PERMANENT:
+        return SecuredError(f"{verb}: {words} were secured permanently, until the process ends")
+    return SecuredError(
+        f"{verb}: {words} are secured as {mode}, and this would be more restrictive: unsecure() the handle first")

@@ -1,0 +1,221 @@
+# Reserved address space, from its making to its release. A part of _native.pyx.
+
+#: What is done to more pages than this is done without the GIL: it takes longer than handing that over costs.
+cdef enum:
+    FEW_PAGES = 64
+
+
+cdef PyObject *_regions = NULL   # every Region there is; not counted as references
+
+
+def find_region(size_t address):
+    """The region that an address lies in, or None."""
+    cdef PyObject *next = _regions
+    cdef AddressSpace region
+    while next != NULL:
+        if Py_REFCNT(next) > 0:  # else it is just being taken apart
+            region = <AddressSpace>next
+            if region.region.address != NULL and 0 <= address - region.address < region.size:
+                return region
+            next = region.next
+        else:
+            next = (<AddressSpace>next).next
+    return None
+
+
+cdef class AddressSpace:
+    """A reservation: where it lies, how it ends, and the one door to what is done with its pages."""
+
+    cdef sr_region region
+    cdef readonly size_t address   # where it begins; still the number after release()
+    cdef readonly size_t size      # bytes, whole pages
+    cdef readonly unsigned allocation_protection  # what it was made with: VirtualQuery tells that for ever
+    cdef PyObject *next            # the list of all regions, so that one can be found by an address in it
+    cdef PyObject *previous
+    cdef object __weakref__
+
+    def __cinit__(self, size, *, address=None, near=None, bint top_down=False, alignment=0, large=None,
+                  allocation_protection=SR_NO_ACCESS):
+        cdef sr_error error
+        cdef sr_place place = SR_PLACE_TOP_DOWN if top_down else SR_PLACE_ANYWHERE
+        cdef void *wish = NULL
+        cdef size_t page = sr_os_large_page_size() if large is not None else _page_size
+        cdef size_t wanted = _checked_number(size, "size")
+        cdef size_t at, count, step = alignment
+        cdef unsigned protection = 0
+        cdef bint failed
+        if page == 0:
+            raise UnsupportedError("this system has no large pages, or does not say how large they are")
+        if wanted == 0 or wanted > SIZE_MAX // 2:
+            raise ValueError(f"size must be from 1 to {SIZE_MAX // 2:,} bytes, not {wanted:,}")
+        if (address is not None) + (near is not None) + top_down > 1:
+            raise ValueError("address=, near= and top_down= exclude each other: each says where the region goes")
+        if large is not None:
+            protection = _checked_protection(large)
+            if protection & SR_GUARD:
+                raise UnsupportedError("large pages cannot be guard pages")
+        count = (wanted - 1) // page + 1
+        if address is not None or near is not None:
+            at = _checked_number(address if address is not None else near, "address" if near is None else "near")
+            if address is not None and (at == 0 or at % GRANULARITY):
+                raise ValueError(f"address must be a positive multiple of {GRANULARITY:,}, not {at:#x}")
+            wish = <void *>(at - at % <size_t>GRANULARITY)
+            place = SR_PLACE_EXACT if address is not None else SR_PLACE_NEAR
+        _begin()
+        if large is not None:
+            failed = sr_region_reserve_large(&self.region, count, protection, &error)
+        else:
+            failed = sr_region_reserve(&self.region, count, place, wish, step, &error)
+        if failed:
+            raise _refused_reservation(&error, count * page, address)
+        self.address = <size_t>self.region.address
+        self.size = count * page
+        self.allocation_protection = protection or allocation_protection
+        self.enlist()
+
+    cdef void enlist(self) noexcept:
+        global _regions
+        self.next = _regions
+        if _regions != NULL:
+            (<AddressSpace>_regions).previous = <PyObject *>self
+        _regions = <PyObject *>self
+
+    cdef void delist(self) noexcept:
+        global _regions
+        if self.next != NULL:
+            (<AddressSpace>self.next).previous = self.previous
+        if self.previous != NULL:
+            (<AddressSpace>self.previous).next = self.next
+        elif _regions == <PyObject *>self:
+            _regions = self.next
+        self.next = self.previous = NULL
+
+    def __dealloc__(self):
+        cdef sr_request request
+        self.delist()
+        if self.region.address == NULL:
+            return
+        if self.region.hold_count == 0:  # Views and handles keep the region alive: what is left is permanent
+            request.verb = SR_RELEASE
+            self.do(&request)
+        sr_region_end(&self.region)
+
+    cdef sr_answer do(self, sr_request *request) noexcept:
+        """Do it under the region's mutex; without the GIL if it may take long, or if the mutex is taken.
+
+        The mutex is never held while the GIL is waited for: a fork takes both, the GIL first.
+        """
+        cdef sr_answer outcome
+        cdef bint is_short = request.verb != SR_LOCK and (
+            self.size <= FEW_PAGES * _page_size if request.verb == SR_RELEASE
+            else request.size <= FEW_PAGES * _page_size)
+        if is_short and sr_os_try_enter(self.region.mutex):
+            outcome = sr_region_do(&self.region, request)
+            sr_os_leave(self.region.mutex)
+        else:
+            with nogil:
+                sr_os_enter(self.region.mutex)
+                outcome = sr_region_do(&self.region, request)
+                sr_os_leave(self.region.mutex)
+        return outcome
+
+    cdef int bytes_of(self, object offset, object size, sr_request *request) except -1:
+        """Check a range of bytes: within the region, not empty. No size means up to the end."""
+        cdef size_t start = _checked_number(offset, "offset"), length
+        if start >= self.size:
+            raise ValueError(f"offset {start:,} is outside this region of {self.size:,} bytes")
+        length = self.size - start if size is None else _checked_number(size, "size")
+        if length == 0:
+            raise ValueError("size must be at least 1 byte")
+        if length > self.size - start:
+            raise ValueError(
+                f"{length:,} bytes from offset {start:,} end outside this region of {self.size:,} bytes")
+        request.offset = start
+        request.size = length
+        return 0
+
+    cdef int pages_of(self, object offset, object size, sr_request *request) except -1:
+        """The pages that such a range touches: its start is rounded down, its end up."""
+        self.bytes_of(offset, size, request)
+        request.first = request.offset // self.region.page_size
+        request.count = (request.offset + request.size - 1) // self.region.page_size - request.first + 1
+        request.offset = request.first * self.region.page_size
+        request.size = request.count * self.region.page_size
+        return 0
+
+    cdef int must(self, sr_request *request) except -1:
+        cdef sr_answer outcome = self.do(request)
+        if outcome != SR_DONE:
+            raise _refusal(self, outcome, request)
+        return 0
+
+    def release(self):
+        """Give the whole region back, address space included; doing it twice is fine.
+
+        Raises:
+            SecuredError, BufferError: A handle or a View relies on a page.
+            SystemCallError: The system refused, for want of mappings. Nothing was changed.
+
+        Source: VirtualFree MEM_RELEASE; munmap(2).
+
+        Version added: 0.1.
+        """
+        cdef sr_request request
+        request.verb = SR_RELEASE
+        request.size = 0
+        cdef sr_answer outcome = self.do(&request)
+        if outcome != SR_DONE and outcome != SR_IS_RELEASED:
+            raise _refusal(self, outcome, &request)
+
+    cdef list listed(self, sr_request *request):
+        cdef size_t i
+        cdef sr_run *run
+        try:
+            return [
+                (request.runs[i].first * self.region.page_size,
+                 (request.runs[i + 1].first - request.runs[i].first) * self.region.page_size,
+                 request.runs[i].protection, request.runs[i].locks)
+                for i in range(request.run_count)]
+        finally:
+            free(request.runs)
+
+    def _runs(self, offset=0, size=None):
+        """What strongroom knows: ``(offset, size, protection, locks)`` of each run of pages that are alike."""
+        cdef sr_request request
+        self.pages_of(offset, size, &request)
+        request.verb = SR_LIST
+        self.must(&request)
+        return self.listed(&request)
+
+    @property
+    def page_size(self):
+        """Bytes in one page of this region."""
+        return self.region.page_size
+
+    @property
+    def is_released(self):
+        """Whether the address space was given back."""
+        return self.region.address == NULL
+
+    def __len__(self):
+        return self.size
+
+    def __enter__(self):
+        if self.region.address == NULL:
+            raise DestroyedError("this region was released")
+        return self
+
+    def __exit__(self, kind, value, traceback):
+        try:
+            self.release()
+        except Exception as error:
+            if value is None:
+                raise
+            _report(error)  # an exception already on its way is never replaced
+
+    def __repr__(self):
+        state = ", released" if self.region.address == NULL else ""
+        return f"<{type(self).__name__} {self.size:,} bytes at {self.address:#x}{state}>"
+
+    def __reduce_ex__(self, protocol):
+        raise TypeError(f"a {type(self).__name__} cannot be pickled or copied: it is address space of this process")

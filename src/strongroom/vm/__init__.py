@@ -1,0 +1,73 @@
+"""Windows' virtual memory model on every system: reserve, commit, protect, lock, secure.
+
+    protection      the constants, and what each becomes where
+    region          Region: reserve() and allocate() make one
+    machine         page sizes, the working set, the lock limit
+    query           what the system says of any address
+    win32           the same by Windows' own names
+
+A region is address space whose pages are reserved or committed. Nothing is resident until touched, and what strongroom
+does to a page is counted, checked and undone when it fails; what other code does to it is seen by asking the system.
+"""
+
+from __future__ import annotations
+
+from strongroom._native import GRANULARITY, PAGE_SIZE, RegionAccess, SecureHandle
+from strongroom.vm.machine import (
+    LockLimit,
+    WorkingSet,
+    large_page_size,
+    lock_limit,
+    set_working_set,
+    working_set,
+)
+from strongroom.vm.protection import (
+    EXECUTE,
+    EXECUTE_READ,
+    EXECUTE_READ_WRITE,
+    EXECUTE_WRITE_COPY,
+    GUARD,
+    NO_ACCESS,
+    NO_CACHE,
+    READ_ONLY,
+    READ_WRITE,
+    WRITE_COMBINE,
+    WRITE_COPY,
+    is_possible,
+    protection_name,
+)
+from strongroom.vm.query import PageInfo, probe, query
+from strongroom.vm.region import Pages, Region, allocate, reserve
+
+__all__ = [
+    "EXECUTE",
+    "EXECUTE_READ",
+    "EXECUTE_READ_WRITE",
+    "EXECUTE_WRITE_COPY",
+    "GRANULARITY",
+    "GUARD",
+    "NO_ACCESS",
+    "NO_CACHE",
+    "PAGE_SIZE",
+    "READ_ONLY",
+    "READ_WRITE",
+    "WRITE_COMBINE",
+    "WRITE_COPY",
+    "LockLimit",
+    "PageInfo",
+    "Pages",
+    "Region",
+    "RegionAccess",
+    "SecureHandle",
+    "WorkingSet",
+    "allocate",
+    "is_possible",
+    "large_page_size",
+    "lock_limit",
+    "probe",
+    "protection_name",
+    "query",
+    "reserve",
+    "set_working_set",
+    "working_set",
+]

@@ -1,0 +1,126 @@
+"""What is at an address: the system's answer, and strongroom's where only strongroom knows."""
+
+from __future__ import annotations
+
+from collections import namedtuple
+
+from strongroom import _native
+from strongroom._native import PAGE_SIZE
+from strongroom._os import mappings
+from strongroom.vm.protection import GUARD, NO_ACCESS, READ_ONLY, READ_WRITE
+
+__all__ = ["PageInfo", "probe", "query"]
+
+
+class PageInfo(namedtuple("_PageInfo", "address size state protection allocation allocation_protection type locks")):
+    """A run of pages that are alike, from the one that was asked about.
+
+    Attributes: ``address`` and ``size`` in bytes; ``state``, ``"free"``, ``"reserved"`` or ``"committed"``;
+    ``protection``, 0 unless committed; ``allocation``, where the reservation begins that it belongs to, 0 if none is
+    known; ``allocation_protection``, what that was made with; ``type``, ``"private"``, ``"mapped"`` or ``"image"``,
+    empty if free; ``locks``, strongroom's own.
+
+    Which is whose: address, size, protection and type are the system's. Whether inaccessible pages are reserved or
+    committed, modifiers, allocations and locks are known to Windows, elsewhere to strongroom for its own regions only.
+
+    Version added: 0.1.
+    """
+
+    __slots__ = ()
+    address: int
+    size: int
+    state: str
+    protection: int
+    allocation: int
+    allocation_protection: int
+    type: str
+    locks: int
+
+
+def _is_as_made(made: int, found: int) -> bool:
+    """Whether a protection that strongroom gave is what the system shows."""
+    return mappings.shown(made) == found
+
+
+def _query_region(region: _native.Region, address: int) -> PageInfo:
+    offset = (address - region.address) // region.page_size * region.page_size
+    start, size, protection, locks = region._runs(offset, None)[0]
+    state = "committed" if protection else "reserved"
+    if protection:
+        span = mappings.span_at(region.address + start)
+        end = min(region.address + start + size, span.address + span.size)
+        size = end - region.address - start
+        if not _is_as_made(protection, span.protection):  # other code has changed it: the system is right
+            protection = span.protection
+    return PageInfo(
+        region.address + start, size, state, protection, region.address, region.allocation_protection, "private", locks
+    )
+
+
+def query(address: int) -> PageInfo:
+    """Ask what is at an address of this process.
+
+    Args:
+        address: Any; rounded down to a page.
+
+    Returns:
+        The run of pages that begins there and is alike to its end.
+
+    Raises:
+        ValueError, TypeError: No address.
+        UnsupportedError: This version cannot ask this system (macOS, BSD).
+
+    Platform notes: Linux reads ``/proc/self/maps``, about half a millisecond. What is mapped may have changed by the
+    time the answer is there.
+
+    Source: VirtualQuery; proc_pid_maps(5), man-pages 6.10.
+
+    Version added: 0.1.
+    """
+    address = mappings.checked(address)
+    address -= address % PAGE_SIZE
+    if not mappings.KNOWS_RESERVATIONS:
+        region = _native.find_region(address)
+        if region is not None:
+            return _query_region(region, address)
+    span = mappings.span_at(address)
+    region = _native.find_region(address)
+    locks = region._runs(address - region.address, 1)[0][3] if region is not None else 0
+    return PageInfo(*span, locks)
+
+
+def probe(address: int, size: int, mode: int) -> bool:
+    """Say whether a range can be read, or written, at this moment.
+
+    Args:
+        address: Where it begins.
+        size: Bytes, at least 1.
+        mode: ``READ_ONLY`` or ``READ_WRITE``.
+
+    Returns:
+        Whether each page is committed and allows it. A guard page does not.
+
+    Raises:
+        ValueError, TypeError: No range, another mode.
+        UnsupportedError: As for ``query``.
+
+    Does not protect against: the answer being wrong a moment later. Only ``secure()`` makes it last, and only for pages
+    of a region.
+
+    Source: VirtualQuery, ProbeForWrite; proc_pid_maps(5).
+
+    Version added: 0.1.
+    """
+    if mode not in (READ_ONLY, READ_WRITE):
+        raise ValueError(f"mode must be READ_ONLY or READ_WRITE, not {mode!r}")
+    address, size = mappings.checked(address), mappings.checked(size, "size")
+    if size == 0:
+        raise ValueError("size must be at least 1 byte")
+    end = address + size
+    while address < end:
+        info = query(address)
+        allowed = info.protection and not info.protection & GUARD and info.protection != NO_ACCESS
+        if not allowed or (mode == READ_WRITE and not mappings.is_writable(info.protection)):
+            return False
+        address = info.address + info.size
+    return True
