@@ -3,6 +3,7 @@
     exceptions, guarantees      the errors, and the words for what memory promises
     policy                      what must hold, and what happens when it cannot
     _native, _os                plain C under one Cython file; text and policy per operating system
+    vm                          Windows' virtual memory model on every system
     buffers                     LockedBuffer: one secret in guarded, locked pages
     secret                      Secret: sealed at rest, opened for a block
     prove, report, cli          the proof on the user's own machine; they use the names below and nothing else
@@ -26,6 +27,7 @@ from strongroom.exceptions import (
     StrongroomWarning,
     SystemCallError,
     UnsupportedError,
+    Win32Error,
 )
 from strongroom.guarantees import Evidence, Guarantees
 from strongroom.policy import Policy
@@ -50,6 +52,7 @@ __all__ = [
     "SystemCallError",
     "UnsupportedError",
     "View",
+    "Win32Error",
     "__version__",
     "purge",
 ]

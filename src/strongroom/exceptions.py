@@ -6,6 +6,7 @@ sizes, and what to try; it never holds a byte of a secret, nor the address of on
 
 from __future__ import annotations
 
+import errno
 import os
 
 __all__ = [
@@ -20,10 +21,14 @@ __all__ = [
     "StrongroomWarning",
     "SystemCallError",
     "UnsupportedError",
+    "Win32Error",
 ]
 
 #: The code that stands for "this system has no such call" (``SR_UNSUPPORTED`` in the native contract).
 NO_SUCH_CALL = -1
+
+#: Python's errno for Windows' codes, as far as it is not EINVAL; CPython, PC/errmap.h.
+_WIN32_ERRNO = {2: errno.ENOENT, 5: errno.EACCES, 6: errno.EBADF, 8: errno.ENOMEM, 158: errno.EACCES, 183: errno.EEXIST}
 
 
 class StrongroomError(Exception):
@@ -225,3 +230,35 @@ class UnsupportedError(StrongroomError, NotImplementedError):
 
     Version added: 0.1.
     """
+
+
+class Win32Error(SystemCallError):
+    """A call of ``strongroom.vm.win32`` failed, with the code that Windows gives.
+
+    Args:
+        call: The call by its Windows name, for example ``"VirtualAlloc"``.
+        code: What ``GetLastError`` would return.
+        advice: What is wrong, appended to the message.
+
+    Raised when: a function of ``vm.win32`` cannot do what was asked, on every system.
+
+    Attributes: ``winerror``, the code, on every system; ``call``, ``code`` and ``advice``; ``errno``, what Python makes
+    of the code.
+
+    What to do: compare ``winerror`` with the ``ERROR_`` constants of ``vm.win32``.
+
+    Source: winerror.h.
+
+    Version added: 0.1.
+    """
+
+    def __init__(self, call: str, code: int, advice: str = "") -> None:
+        text = f"{call}: error {code}" + (f". {advice}" if advice else "")
+        if hasattr(self, "winerror"):  # Windows' OSError finds the errno itself
+            OSError.__init__(self, 0, text, None, code)
+        else:
+            OSError.__init__(self, _WIN32_ERRNO.get(code, errno.EINVAL), text)
+            self.winerror = code
+        self.call = call
+        self.code = code
+        self.advice = advice
