@@ -1,9 +1,11 @@
 """C programs that the tests compile together with the native sources: how, and in which ways."""
 
+import functools
 import importlib.util
 import os
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -43,11 +45,27 @@ def can_run(options: Sequence[str], directory: Path) -> bool:
     return built.returncode == 0 and subprocess.run([str(program)], check=False).returncode == 0
 
 
-def compiled(sources: Sequence[Path], options: Sequence[str], program: Path) -> Path:
-    """Compile test sources with all native ones, without a warning."""
-    command = [compiler(), "-std=c11", "-g", *WARNINGS, *options]
-    command += [f"-I{ROOT / 'src/strongroom/native'}", f"-I{TESTS / 'native'}"]
-    command += [*map(str, sources), *native_sources(), "-pthread", "-o", str(program)]
-    built = subprocess.run(command, capture_output=True, text=True, check=False)
+_OBJECTS = tempfile.TemporaryDirectory(prefix="strongroom-objects-")
+
+
+@functools.cache
+def _native_objects(options: tuple[str, ...]) -> tuple[str, ...]:
+    """Compile the native sources, once for each set of options."""
+    directory = Path(_OBJECTS.name, str(len(list(Path(_OBJECTS.name).iterdir()))))
+    directory.mkdir()
+    _compile(["-c", *options, *native_sources()], directory)
+    return tuple(sorted(map(str, directory.glob("*.o"))))
+
+
+def _compile(arguments: Sequence[str], directory: Path) -> None:
+    command = [compiler(), "-std=c11", "-g", *WARNINGS, f"-I{ROOT / 'src/strongroom/native'}", *arguments]
+    built = subprocess.run(command, cwd=directory, capture_output=True, text=True, check=False)
     assert built.returncode == 0, built.stderr
+
+
+def compiled(sources: Sequence[Path], options: Sequence[str], program: Path, links: Sequence[str] = ()) -> Path:
+    """Compile test sources and link them with all native ones, without a warning; ``links`` is for the linker alone."""
+    native = _native_objects(tuple(options))
+    here = f"-I{TESTS / 'native'}"
+    _compile([*options, here, *map(str, sources), *native, *links, "-pthread", "-o", str(program)], program.parent)
     return program

@@ -8,7 +8,7 @@
 #include <errno.h>
 #include <sys/mman.h>
 
-enum { PAGES = 8, RANDOM_PAGES = 16, STEPS = 1500 };
+enum { PAGES = 8, RANDOM_PAGES = 16, STEPS = HAS_ASAN ? 300 : 1500 };
 
 static size_t page;
 
@@ -208,7 +208,7 @@ static void test_at_random(void)
         answered[ask(&region, verbs[below(&chance, 6)], first, count, protections[below(&chance, 4)], NULL)]++;
         wrong += !is_as_booked(&region);
     }
-    CHECK("after each of 1,500 random steps the kernel agrees with the books", wrong == 0);
+    CHECK("after each of many random steps the kernel agrees with the books", wrong == 0);
     CHECK("control: many were done, many refused, none failed",
           answered[SR_DONE] > STEPS / 4 && answered[SR_NOT_COMMITTED] > 0 && answered[SR_FORBIDDEN] > 0
               && answered[SR_NOT_LOCKED] > 0 && answered[SR_FAILED] == 0);

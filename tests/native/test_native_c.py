@@ -26,8 +26,10 @@ BUILDS = {
 DEADLINE_SECONDS = 300
 
 HEAP = ("malloc", "realloc")
+CALLS = ("mmap", "munmap", "mprotect", "mlock", "munlock", "madvise", "syscall", "pipe", "read", "write")
+CALLS += ("process_vm_readv", "process_vm_writev")
 #: What a program replaces, to make it fail when it likes: the linker sends every call of these to ``__wrap_…``.
-WRAPPED = {"pagemap_test": HEAP}
+WRAPPED = {"pagemap_test": HEAP, "region_refused_test": CALLS, "region_making_test": CALLS}
 
 pytestmark = pytest.mark.skipif(
     not sys.platform.startswith("linux"), reason="the C tests read Linux's /proc; other systems are compiled by .ci"
@@ -48,7 +50,7 @@ def test_c_program(source: Path, build: str, working_options: dict[str, bool], t
     if not working_options[build]:
         pytest.skip(f"this compiler cannot make {build} programs: install its sanitizer or LTO runtime")
     wraps = [f"-Wl,--wrap={name}" for name in WRAPPED.get(source.stem, ())]
-    program = compiled([source], [*BUILDS[build], *wraps], tmp_path / source.stem)
+    program = compiled([source], BUILDS[build], tmp_path / source.stem, wraps)
     done = subprocess.run(
         [str(program)], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=DEADLINE_SECONDS, check=False
     )

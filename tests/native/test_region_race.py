@@ -52,7 +52,7 @@ def test_no_held_page_is_taken_away(build: str, tmp_path: Path) -> None:
 
 def test_control_broken_mutexes_are_noticed(tmp_path: Path) -> None:
     """The same race with mutexes that let everybody in ends each time with a violation, or dies of mixed-up books."""
-    program = compiled([HERE / "region_race.c", HERE / "broken_mutex.c"], ["-O2", *MUTEXES], tmp_path / "broken")
+    program = compiled([HERE / "region_race.c", HERE / "broken_mutex.c"], ["-O2"], tmp_path / "broken", MUTEXES)
     for _ in range(ATTEMPTS):
         done = run(program, max(2.0, race_seconds()))
         if done.returncode == 1:
