@@ -29,7 +29,7 @@ HEAP = ("malloc", "realloc")
 CALLS = ("mmap", "munmap", "mprotect", "mlock", "munlock", "madvise", "syscall", "pipe", "read", "write")
 CALLS += ("process_vm_readv", "process_vm_writev")
 #: What a program replaces, to make it fail when it likes: the linker sends every call of these to ``__wrap_…``.
-WRAPPED = {"pagemap_test": HEAP, "region_refused_test": CALLS, "region_making_test": CALLS}
+WRAPPED = {"pagemap_test": HEAP, "region_refused_test": CALLS, "region_making_test": CALLS, "region_heap_test": HEAP}
 
 pytestmark = pytest.mark.skipif(
     not sys.platform.startswith("linux"), reason="the C tests read Linux's /proc; other systems are compiled by .ci"
