@@ -161,7 +161,9 @@ int sr_os_seal(void *address, size_t size, sr_error *error)
     return syscall(SYS_mseal, address, size, 0UL) != 0 ? failed(error, "mseal") : 0;
 }
 
-/* process_vm_readv(2) on oneself needs no privilege. Sandboxes may forbid it, and kernels lack it. */
+/* process_vm_readv(2) on oneself needs no privilege. Sandboxes may forbid it, and kernels lack it. It reads as another
+ * process would, and secret memory is closed to those; process_vm_writev reads as this one, and writes as another would.
+ * So what the first may not read the second may, and no copy is left in a pipe. */
 int sr_os_copy(void *to, const void *from, size_t size, sr_error *error)
 {
     char *next = to;
@@ -169,6 +171,10 @@ int sr_os_copy(void *to, const void *from, size_t size, sr_error *error)
     while (size != 0) {
         struct iovec local = {next, size}, remote = {(void *)source, size};
         ssize_t done = process_vm_readv(getpid(), &local, 1, &remote, 1, 0);
+        if (done < 0 && errno == EFAULT) {
+            done = process_vm_writev(getpid(), &remote, 1, &local, 1, 0);
+            errno = EFAULT;
+        }
         if (done < 0 && (errno == ENOSYS || errno == EPERM)) {
             return sr_pipe_copy(next, source, size, error);
         }

@@ -39,11 +39,13 @@ static int reserve_aligned(size_t size, size_t alignment, void **address, sr_err
     }
     size_t before = (alignment - (uintptr_t)got % alignment) % alignment;
     char *start = (char *)got + before;
-    if (before != 0) {
-        (void)sr_os_release(got, before, &ignored);
+    if (before != 0 && sr_os_release(got, before, error) != 0) {
+        (void)sr_os_release(got, size + alignment, &ignored);
+        return -1;
     }
-    if (alignment != before) {
-        (void)sr_os_release(start + size, alignment - before, &ignored);
+    if (sr_os_release(start + size, alignment - before, error) != 0) { /* never nothing: before is less */
+        (void)sr_os_release(start, size + alignment - before, &ignored);
+        return -1;
     }
     *address = start;
     return 0;

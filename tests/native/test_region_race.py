@@ -1,0 +1,61 @@
+"""Threads that hold ranges of regions and write there race with threads that free and restrict the same pages.
+
+The race runs for a moment in every test run; ``STRONGROOM_RACE_SECONDS=30`` makes it as long as one likes.
+"""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from compiling import SANITIZERS, can_run, compiled
+
+HERE = Path(__file__).resolve().parent
+BUILDS = {
+    "plain": ["-O2"],
+    "threads sanitized": ["-O1", "-fsanitize=thread", "-fno-sanitize-recover=all"],
+    "addresses sanitized": ["-O1", *SANITIZERS],
+}
+MUTEXES = ["-Wl,--wrap=sr_os_enter", "-Wl,--wrap=sr_os_leave"]
+SHORT_SECONDS = 0.8
+ATTEMPTS = 3
+
+pytestmark = pytest.mark.skipif(
+    not sys.platform.startswith("linux"), reason="the race is checked against Linux's /proc"
+)
+
+
+def race_seconds() -> float:
+    return float(os.environ.get("STRONGROOM_RACE_SECONDS", SHORT_SECONDS))
+
+
+def run(program: Path, seconds: float) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [str(program), str(seconds)], capture_output=True, text=True, timeout=seconds + 120, check=False
+    )
+
+
+@pytest.mark.parametrize("build", BUILDS)
+def test_no_held_page_is_taken_away(build: str, tmp_path: Path) -> None:
+    """Not one fault and not one lost mark; nothing for the sanitizers; the kernel agrees with the books at the end."""
+    if not can_run(BUILDS[build], tmp_path):
+        pytest.skip(f"this compiler cannot make programs with {build}: install its sanitizer runtime")
+    program = compiled([HERE / "region_race.c"], BUILDS[build], tmp_path / "race")
+    done = run(program, race_seconds())
+    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+    assert re.search(r"\b0 violations", done.stdout)
+
+
+def test_control_broken_mutexes_are_noticed(tmp_path: Path) -> None:
+    """The same race with mutexes that let everybody in ends each time with a violation, or dies of mixed-up books."""
+    program = compiled([HERE / "region_race.c", HERE / "broken_mutex.c"], ["-O2"], tmp_path / "broken", MUTEXES)
+    for _ in range(ATTEMPTS):
+        done = run(program, max(2.0, race_seconds()))
+        if done.returncode == 1:
+            assert re.search(r"\b[1-9]\d* violations|FAIL", done.stdout), done.stdout
+        else:
+            assert -done.returncode in (signal.SIGABRT, signal.SIGSEGV, signal.SIGBUS), done
