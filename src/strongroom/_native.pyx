@@ -26,6 +26,7 @@ from cpython.number cimport PyIndex_Check, PyNumber_AsSsize_t, PyNumber_Index
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_INCREF
 from cpython.slice cimport PySlice_Unpack, PySlice_AdjustIndices
+from libc.errno cimport ENOSYS
 from libc.stdint cimport SIZE_MAX, UINTPTR_MAX, uint64_t
 from libc.stdlib cimport free
 from libc.string cimport memmove, memset

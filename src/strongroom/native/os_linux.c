@@ -161,7 +161,9 @@ int sr_os_seal(void *address, size_t size, sr_error *error)
     return syscall(SYS_mseal, address, size, 0UL) != 0 ? failed(error, "mseal") : 0;
 }
 
-/* process_vm_readv(2) on oneself needs no privilege. Sandboxes may forbid it, and kernels lack it. */
+/* process_vm_readv(2) on oneself needs no privilege. Sandboxes may forbid it, and kernels lack it. Its far side must be
+ * memory that the kernel has pages for, which secret memory is not, its near side may be anything: where reading from
+ * afar is refused the other direction is tried before that counts as forbidden. */
 int sr_os_copy(void *to, const void *from, size_t size, sr_error *error)
 {
     char *next = to;
@@ -171,6 +173,10 @@ int sr_os_copy(void *to, const void *from, size_t size, sr_error *error)
         ssize_t done = process_vm_readv(getpid(), &local, 1, &remote, 1, 0);
         if (done < 0 && (errno == ENOSYS || errno == EPERM)) {
             return sr_pipe_copy(next, source, size, error);
+        }
+        if (done < 0 && errno == EFAULT) {
+            struct iovec near = {(void *)source, size}, far = {next, size};
+            done = process_vm_writev(getpid(), &near, 1, &far, 1, 0);
         }
         if (done <= 0) {
             return failed(error, "process_vm_readv");
