@@ -28,7 +28,7 @@ def test_ranges_become_the_pages_they_touch(offset: int, size: int | None, becam
         assert became == region.unlock(offset, size)
         assert [(became[0], became[1], vm.READ_WRITE, 0)] == [run for run in region.pages() if run.is_committed]
         assert became == region.decommit(offset, size)
-        assert [(0, 4 * PAGE, 0, 0)] == region.pages()
+        assert region.pages() == [(0, 4 * PAGE, 0, 0)]
 
 
 @needs_proc
@@ -36,7 +36,7 @@ def test_only_the_committed_pages_become_accessible() -> None:
     """The system shows access to them, and none to their neighbours."""
     with vm.reserve(4 * PAGE) as region:
         region.commit(PAGE, PAGE)
-        assert ["---", "rw-", "---", "---"] == letters(region)
+        assert letters(region) == ["---", "rw-", "---", "---"]
 
 
 def test_committed_memory_is_zero() -> None:
@@ -59,8 +59,8 @@ def test_committing_again_keeps_the_content() -> None:
     with vm.allocate(2 * PAGE) as region:
         region.write(PAGE, b"1337")
         region.commit(0, None, vm.READ_ONLY)
-        assert b"1337" == region.read(PAGE, 4)
-        assert [(0, 2 * PAGE, vm.READ_ONLY, 0)] == region.pages()
+        assert region.read(PAGE, 4) == b"1337"
+        assert region.pages() == [(0, 2 * PAGE, vm.READ_ONLY, 0)]
 
 
 @needs_proc
@@ -71,12 +71,12 @@ def test_a_gibibyte_committed_and_untouched_has_no_frames() -> None:
             region.commit()
         except SystemCallError as error:
             pytest.skip(f"this machine does not promise a gibibyte (vm.overcommit_memory): {error}")
-        assert 0 == resident(region.address, GIBIBYTE)
+        assert resident(region.address, GIBIBYTE) == 0
         region.write(GIBIBYTE // 2, b"1")
-        assert 1 == resident(region.address + GIBIBYTE // 2, PAGE)
+        assert resident(region.address + GIBIBYTE // 2, PAGE) == 1
         assert resident(region.address, GIBIBYTE) <= 512  # one, or a transparent large page
         region.decommit()
-        assert 0 == resident(region.address, GIBIBYTE)
+        assert resident(region.address, GIBIBYTE) == 0
 
 
 @needs_proc
@@ -84,8 +84,8 @@ def test_decommitted_pages_stay_reserved() -> None:
     """The range is still mapped, without access, and not free for others."""
     with vm.allocate(3 * PAGE) as region:
         region.decommit(PAGE, PAGE)
-        assert ["rw-", "---", "rw-"] == letters(region)
-        assert "reserved" == vm.query(region.address + PAGE).state
+        assert letters(region) == ["rw-", "---", "rw-"]
+        assert vm.query(region.address + PAGE).state == "reserved"
         with pytest.raises(AccessError, match="offset 0x1000 is reserved"):
             region.read(0, 2 * PAGE)
 
@@ -94,8 +94,8 @@ def test_decommitting_what_is_reserved_is_fine() -> None:
     """A range may be decommitted twice, and holes in it do not matter."""
     with vm.reserve(3 * PAGE) as region:
         region.commit(PAGE, PAGE)
-        assert (0, 3 * PAGE) == region.decommit()
-        assert (0, 3 * PAGE) == region.decommit()
+        assert region.decommit() == (0, 3 * PAGE)
+        assert region.decommit() == (0, 3 * PAGE)
 
 
 @needs_proc
@@ -106,7 +106,7 @@ def test_decommit_ends_locks() -> None:
         region.lock()
         region.decommit(PAGE, PAGE)
         region.commit(PAGE, PAGE)
-        assert [True, False] == [page.is_locked for page in seen(region.address, 2 * PAGE)]
+        assert [page.is_locked for page in seen(region.address, 2 * PAGE)] == [True, False]
         with pytest.raises(AccessError, match="offset 0x1000 is not locked"):
             region.unlock()
         region.unlock(0, PAGE)
@@ -117,8 +117,8 @@ def test_the_example_of_the_manual() -> None:
     """Eight bytes committed, a word written and read back, decommitted: the range is reserved until it is released."""
     with vm.allocate(8) as region:
         region.write(0, b"1337\0")
-        assert b"1337\0" == region.read(0, 5)
-        assert (0, PAGE) == region.decommit(0, 8)
+        assert region.read(0, 5) == b"1337\0"
+        assert region.decommit(0, 8) == (0, PAGE)
         with pytest.raises(AccessError, match="reserved, not committed"):
             region.read(0, 5)
 
@@ -131,11 +131,11 @@ def test_a_commit_that_fails_half_way_changes_nothing() -> None:
     with vm.reserve(6 * PAGE) as region:
         region.commit(PAGE, PAGE, vm.READ_ONLY)
         region.commit(3 * PAGE, PAGE, vm.NO_ACCESS)
-        assert 0 == others_unmap(region.address + 5 * PAGE, PAGE)
+        assert others_unmap(region.address + 5 * PAGE, PAGE) == 0
         before = ["---", "r--", "---", "---", "---"]
         assert [*before, "gone"] == letters(region)
         with pytest.raises(SystemCallError, match="nothing was changed"):
             region.commit(0, None, vm.READ_WRITE)
         assert before == letters(region)[:5]
         runs = [(run.offset // PAGE, run.protection) for run in region.pages()]
-        assert [(0, 0), (1, vm.READ_ONLY), (2, 0), (3, vm.NO_ACCESS), (4, 0)] == runs
+        assert runs == [(0, 0), (1, vm.READ_ONLY), (2, 0), (3, vm.NO_ACCESS), (4, 0)]

@@ -25,9 +25,9 @@ def test_sizes_are_rounded_up_to_pages(asked: int, pages: int) -> None:
 def test_a_new_region_is_reserved_throughout() -> None:
     """Nothing of it is committed, and its address is a multiple of the granularity."""
     with vm.reserve(4 * PAGE) as region:
-        assert [(0, 4 * PAGE, 0, 0)] == region.pages()
+        assert region.pages() == [(0, 4 * PAGE, 0, 0)]
         assert not region.pages()[0].is_committed
-        assert 0 == region.address % vm.GRANULARITY
+        assert region.address % vm.GRANULARITY == 0
         assert region.page_size == PAGE
 
 
@@ -35,7 +35,7 @@ def test_a_new_region_is_reserved_throughout() -> None:
 def test_a_reservation_is_inaccessible() -> None:
     """The system shows the whole range as mapped without any access."""
     with vm.reserve(3 * PAGE) as region:
-        assert ["---"] * 3 == letters(region)
+        assert letters(region) == ["---"] * 3
 
 
 @needs_proc
@@ -47,11 +47,11 @@ def test_a_tebibyte_of_reservation_costs_no_memory() -> None:
         assert before is not None
         assert after is not None
         assert after - before < 1 << 20
-        assert 0 == resident(region.address, 1 << 30)
+        assert resident(region.address, 1 << 30) == 0
         region.commit(TEBIBYTE - PAGE, 1)  # the far end is as good as the near one
         region.write(TEBIBYTE - 4, b"1337")
-        assert b"1337" == region.read(TEBIBYTE - 4, 4)
-        assert 1 == resident(region.address + TEBIBYTE - PAGE, PAGE)
+        assert region.read(TEBIBYTE - 4, 4) == b"1337"
+        assert resident(region.address + TEBIBYTE - PAGE, PAGE) == 1
 
 
 def free_address(pages: int) -> int:
@@ -77,7 +77,7 @@ def test_a_taken_address_is_an_error_and_replaces_nothing(name: str, wrap: type)
         region.write(0, b"1337")
         with pytest.raises(SystemCallError, match=f"{region.address:#x}"):
             getattr(vm, name)(PAGE, address=wrap(region.address))
-        assert b"1337" == region.read(0, 4)
+        assert region.read(0, 4) == b"1337"
 
 
 def test_an_address_taken_in_part_is_an_error() -> None:
@@ -116,7 +116,7 @@ def test_a_near_address_that_is_taken_relocates(name: str) -> None:
         first.write(0, b"1337")
         with getattr(vm, name)(4 * PAGE, near=first.address) as second:
             assert abs(second.address - first.address) >= 4 * PAGE
-        assert b"1337" == first.read(0, 4)
+        assert first.read(0, 4) == b"1337"
 
 
 @pytest.mark.parametrize("near", [0, 1, (1 << 64) - 1, 1 << 63])
@@ -130,7 +130,7 @@ def test_top_down_gives_a_region() -> None:
     """It can be committed like any other."""
     with vm.allocate(PAGE, top_down=True) as region:
         region.write(0, b"1337")
-        assert b"1337" == region.read(0, 4)
+        assert region.read(0, 4) == b"1337"
 
 
 @pytest.mark.parametrize(
@@ -161,7 +161,7 @@ def test_sizes_that_are_no_integers_are_refused(size: object) -> None:
 def test_whatever_stands_for_an_integer_is_a_size() -> None:
     """Objects with __index__ are, as everywhere in Python."""
     with vm.reserve(Index(PAGE + 1)) as region:  # type: ignore[arg-type]
-        assert 2 * PAGE == region.size
+        assert region.size == 2 * PAGE
 
 
 def test_more_than_the_address_space_is_an_error_that_names_the_size() -> None:
@@ -215,7 +215,7 @@ def test_release_gives_the_address_space_back() -> None:
 @needs_proc
 def test_leaving_the_block_releases() -> None:
     """As a context manager a region lives as long as the block, exception or not."""
-    with pytest.raises(KeyError), vm.allocate(PAGE) as region:
+    with pytest.raises(KeyError), vm.allocate(PAGE) as region:  # noqa: PT012
         address = region.address
         raise KeyError
     assert region.is_released

@@ -37,7 +37,7 @@ def test_what_each_protection_becomes(base: str, modifier: str) -> None:
         if isinstance(expected, str):
             assert vm.is_possible(protection)
             region.commit(0, PAGE, protection)
-            assert vm.READ_WRITE == region.protect(PAGE, PAGE, protection)
+            assert region.protect(PAGE, PAGE, protection) == vm.READ_WRITE
             assert protection == region.protect(PAGE, PAGE, protection)
             assert [expected, expected, "---"] == letters(region)
             with vm.allocate(PAGE, protection) as other:
@@ -49,7 +49,7 @@ def test_what_each_protection_becomes(base: str, modifier: str) -> None:
                 attempt(0, 2 * PAGE, protection)
         with pytest.raises(expected, match=base):
             vm.allocate(PAGE, protection)
-        assert ["---", "rw-", "---"] == letters(region)
+        assert letters(region) == ["---", "rw-", "---"]
         if expected is UnsupportedError:
             assert not vm.is_possible(protection)
 
@@ -65,15 +65,15 @@ def test_what_is_no_protection_is_refused_by_name(protection: int) -> None:
                 attempt(0, PAGE, protection)
         with pytest.raises(ValueError, match=f"{protection:#x}|GUARD"):
             vm.is_possible(protection)
-        assert vm.READ_WRITE == region.pages()[0].protection
+        assert region.pages()[0].protection == vm.READ_WRITE
 
 
 def test_protections_have_windows_values_and_names() -> None:
     """The constants are memoryapi.h's, and protection_name() says them."""
     values = [1, 2, 4, 8, 0x10, 0x20, 0x40, 0x80, 0x100, 0x200, 0x400]
     assert values == [*BASES.values(), *(value for value in MODIFIERS.values() if value)]
-    assert "READ_WRITE | GUARD" == vm.protection_name(vm.READ_WRITE | vm.GUARD)
-    assert "reserved" == vm.protection_name(0)
+    assert vm.protection_name(vm.READ_WRITE | vm.GUARD) == "READ_WRITE | GUARD"
+    assert vm.protection_name(0) == "reserved"
 
 
 def test_protecting_needs_committed_pages() -> None:
@@ -82,7 +82,7 @@ def test_protecting_needs_committed_pages() -> None:
         region.commit(0, 2 * PAGE)
         with pytest.raises(AccessError, match="offset 0x2000 is reserved, not committed"):
             region.protect(0, 3 * PAGE, vm.READ_ONLY)
-        assert vm.READ_WRITE == region.pages()[0].protection
+        assert region.pages()[0].protection == vm.READ_WRITE
 
 
 def test_contents_survive_protection() -> None:
@@ -91,15 +91,15 @@ def test_contents_survive_protection() -> None:
         region.write(PAGE - 2, b"1337")
         for protection in (vm.NO_ACCESS, vm.READ_ONLY, vm.EXECUTE_READ, vm.READ_WRITE | vm.GUARD, vm.READ_WRITE):
             region.protect(0, None, protection)
-        assert b"1337" == region.read(PAGE - 2, 4)
+        assert region.read(PAGE - 2, 4) == b"1337"
 
 
 def test_the_old_protection_is_the_first_pages() -> None:
     """protect() returns what the first page of the range had."""
     with vm.allocate(3 * PAGE) as region:
         region.protect(PAGE, PAGE, vm.NO_ACCESS)
-        assert vm.NO_ACCESS == region.protect(PAGE, 2 * PAGE, vm.READ_ONLY)
-        assert vm.READ_WRITE == region.protect(0, None, vm.READ_ONLY)
+        assert region.protect(PAGE, 2 * PAGE, vm.READ_ONLY) == vm.NO_ACCESS
+        assert region.protect(0, None, vm.READ_ONLY) == vm.READ_WRITE
 
 
 MIXED = (vm.READ_WRITE, vm.READ_ONLY, vm.NO_ACCESS, vm.EXECUTE_READ, vm.READ_ONLY | vm.GUARD, vm.READ_WRITE)
@@ -127,7 +127,7 @@ def test_protected_brings_back_each_page(is_failing: bool) -> None:
         try:
             with region.protected(0, None, vm.READ_WRITE) as same:
                 assert same is region
-                assert ["rw-"] * 6 == letters(region)
+                assert letters(region) == ["rw-"] * 6
                 if is_failing:
                     raise KeyError("mine")
         except KeyError:
@@ -141,13 +141,13 @@ def test_protected_brings_back_each_page(is_failing: bool) -> None:
 def test_protected_restores_around_a_decommitted_page(is_failing: bool) -> None:
     """The page that is gone is told of, all others get theirs back, the run it was in the middle of included."""
     with vm.allocate(7 * PAGE) as region:
-        with pytest.raises(KeyError if is_failing else AccessError):  # noqa: PT012
-            with region.protected(PAGE, 5 * PAGE, vm.NO_ACCESS):
-                region.decommit(3 * PAGE, PAGE)
-                if is_failing:
-                    raise KeyError("mine")
-        assert ["rw-", "rw-", "rw-", "---", "rw-", "rw-", "rw-"] == letters(region)
-        assert [vm.READ_WRITE] * 3 + [0] + [vm.READ_WRITE] * 3 == protections(region)
+        error = KeyError if is_failing else AccessError
+        with pytest.raises(error), region.protected(PAGE, 5 * PAGE, vm.NO_ACCESS):  # noqa: PT012
+            region.decommit(3 * PAGE, PAGE)
+            if is_failing:
+                raise KeyError("mine")
+        assert letters(region) == ["rw-", "rw-", "rw-", "---", "rw-", "rw-", "rw-"]
+        assert protections(region) == [vm.READ_WRITE] * 3 + [0] + [vm.READ_WRITE] * 3
 
 
 def test_protected_restores_around_a_secured_page() -> None:
@@ -155,7 +155,7 @@ def test_protected_restores_around_a_secured_page() -> None:
     with vm.allocate(3 * PAGE, vm.NO_ACCESS) as region:
         with pytest.raises(SecuredError, match="offset 0x1000"), region.protected(0, None, vm.READ_WRITE):
             handle = region.secure(PAGE, PAGE, vm.READ_WRITE)
-        assert [vm.NO_ACCESS, vm.READ_WRITE, vm.NO_ACCESS] == protections(region)
+        assert protections(region) == [vm.NO_ACCESS, vm.READ_WRITE, vm.NO_ACCESS]
         handle.unsecure()
 
 
@@ -166,13 +166,13 @@ def test_protected_changes_nothing_before_its_block() -> None:
         protected = region.protected(0, None, vm.READ_ONLY)
         with pytest.raises(AccessError, match="reserved"), protected:
             pass
-        assert [vm.READ_WRITE, 0] == protections(region)
+        assert protections(region) == [vm.READ_WRITE, 0]
         region.commit(PAGE, PAGE)
         with protected, pytest.raises(RuntimeError, match="entered already"):
             protected.__enter__()
-        assert [vm.READ_WRITE] * 2 == protections(region)
+        assert protections(region) == [vm.READ_WRITE] * 2
         with protected:  # one after the other is fine
-            assert [vm.READ_ONLY] * 2 == protections(region)
+            assert protections(region) == [vm.READ_ONLY] * 2
 
 
 @pytest.mark.parametrize("protection", [vm.EXECUTE, vm.EXECUTE_READ, vm.EXECUTE_READ_WRITE], ids=vm.protection_name)
@@ -187,7 +187,7 @@ def test_execute_really_executes(protection: int) -> None:
         assert code == region.read(0, len(code))
         if platform.machine() == "aarch64":  # the caches for data and for code are two: cacheflush
             ctypes.CDLL(None).__clear_cache(ctypes.c_void_p(region.address), ctypes.c_void_p(region.address + PAGE))
-        assert 42 == ctypes.CFUNCTYPE(ctypes.c_int)(region.address)()
+        assert ctypes.CFUNCTYPE(ctypes.c_int)(region.address)() == 42
 
 
 @needs_proc
@@ -199,9 +199,11 @@ def test_without_execute_nothing_runs() -> None:
 
     if platform.machine() not in RETURN_42:
         pytest.skip("the code to run is only written for x86_64 and aarch64")
-    result = children.run(f"""
+    result = children.run(
+        f"""
         region = strongroom.vm.allocate(4096)
         region.write(0, {RETURN_42[platform.machine()]!r})
         ctypes.CFUNCTYPE(ctypes.c_int)(region.address)()
-    """.replace("region =", "from strongroom import vm; region =").replace("strongroom.vm.", "vm."))
-    assert -signal.SIGSEGV == result.code
+    """.replace("region =", "from strongroom import vm; region =").replace("strongroom.vm.", "vm.")
+    )
+    assert result.code == -signal.SIGSEGV

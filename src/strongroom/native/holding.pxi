@@ -90,9 +90,9 @@ cdef class SecureHandle:
         if self.hold and self.generation == sr_generation():
             Py_INCREF(self.region)  # for ever: nobody is left who could end the promise
             if not self.is_permanent:
-                import warnings
-                warnings.warn("a SecureHandle was forgotten: its range stays secured until the process ends",
-                              ResourceWarning, stacklevel=1)
+                # Not the warnings module, which is gone when the last handles go at the end of the interpreter.
+                PyErr_WarnEx(ResourceWarning, b"a SecureHandle was forgotten: its range stays secured until the "
+                             b"process ends", 1)
 
     @property
     def is_held(self):
