@@ -22,10 +22,12 @@ from cpython.buffer cimport (
 )
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.dict cimport PyDict_GetItem
+from cpython.exc cimport PyErr_WarnEx
 from cpython.number cimport PyIndex_Check, PyNumber_AsSsize_t, PyNumber_Index
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_INCREF
 from cpython.slice cimport PySlice_Unpack, PySlice_AdjustIndices
+from libc.errno cimport ENOSYS
 from libc.stdint cimport SIZE_MAX, UINTPTR_MAX, uint64_t
 from libc.stdlib cimport free
 from libc.string cimport memmove, memset

@@ -65,7 +65,6 @@ def _type_of(path: str) -> str:
 
 
 def _linux_span(address: int) -> Span:
-    previous_end = 0
     for mapping in procfs.read_maps():
         if address < mapping.start:  # in the gap before it
             return Span(address, mapping.start - address, "free", 0, 0, 0, "")
@@ -73,8 +72,8 @@ def _linux_span(address: int) -> Span:
             protection = _BY_LETTERS[mapping.permissions[:3]]
             kind = _type_of(mapping.path)
             return Span(address, mapping.end - address, "committed", protection, mapping.start, protection, kind)
-        previous_end = mapping.end
-    return Span(address, max(_USER_END, previous_end, address + 1) - address, "free", 0, 0, 0, "")
+    end = _USER_END if address < _USER_END else 1 << 64
+    return Span(address, end - address, "free", 0, 0, 0, "")
 
 
 def span_at(address: int) -> Span:

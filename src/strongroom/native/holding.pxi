@@ -90,9 +90,9 @@ cdef class SecureHandle:
         if self.hold and self.generation == sr_generation():
             Py_INCREF(self.region)  # for ever: nobody is left who could end the promise
             if not self.is_permanent:
-                import warnings
-                warnings.warn("a SecureHandle was forgotten: its range stays secured until the process ends",
-                              ResourceWarning, stacklevel=1)
+                # Not the warnings module, which is gone when the last handles go at the end of the interpreter.
+                PyErr_WarnEx(ResourceWarning, b"a SecureHandle was forgotten: its range stays secured until the "
+                             b"process ends", 1)
 
     @property
     def is_held(self):
@@ -163,18 +163,19 @@ def secure_region(AddressSpace region not None, offset, size, mode, bint permane
     """The handle behind ``Region.secure``."""
     cdef sr_request request
     cdef SecureHandle handle = SecureHandle.__new__(SecureHandle)
-    if mode != SR_READ_ONLY and mode != SR_READ_WRITE:
-        raise ValueError(f"mode must be READ_ONLY or READ_WRITE, not {_describe(mode)}")
+    cdef size_t wanted = _checked_number(mode, "mode")
+    if wanted != SR_READ_ONLY and wanted != SR_READ_WRITE:
+        raise ValueError(f"mode must be READ_ONLY or READ_WRITE, not {wanted:#x}")
     region.pages_of(offset, size, &request)
     handle.region = region
     request.verb = SR_HOLD
     request.kind = SR_HOLD_PERMANENT if permanent else SR_HOLD_SECURE
-    request.mode = SR_READ_ONLY if mode == SR_READ_ONLY else SR_READ_WRITE
+    request.mode = SR_READ_ONLY if wanted == SR_READ_ONLY else SR_READ_WRITE
     region.must(&request)
     handle.hold = request.hold
     handle.generation = sr_generation()
     handle.offset = request.offset
     handle.size = request.size
-    handle.mode = mode
+    handle.mode = <unsigned>wanted
     handle.is_permanent = permanent
     return handle

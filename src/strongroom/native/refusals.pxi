@@ -56,6 +56,10 @@ cdef object _failure(AddressSpace region, str verb, sr_request *request):
         return AccessError(
             f"{verb}: the system forbids it ({SystemCallError(call, code)}) although strongroom's own calls left "
             "these pages accessible: other code has protected or unmapped them")
+    if request.verb == SR_HOLD and (code == ENOSYS or code == NO_SUCH_CALL):
+        return UnsupportedError(
+            "permanent: this system cannot seal pages for good (mseal(2): Linux 6.10, 64 bits, and not inside some "
+            "sandboxes); without permanent, secure() holds against every call through strongroom")
     if request.verb == SR_LOCK:
         return _host.refusal(call, code, sr_os_is_lock_limit(&request.error), request.size)
     return SystemCallError(

@@ -41,8 +41,8 @@ cdef class AddressSpace:
         cdef void *wish = NULL
         cdef size_t page = sr_os_large_page_size() if large is not None else _page_size
         cdef size_t wanted = _checked_number(size, "size")
-        cdef size_t at, count, step = alignment
-        cdef unsigned protection = 0
+        cdef size_t at = 0, count, step = _checked_number(alignment, "alignment")
+        cdef unsigned protection = 0, made_with = _checked_protection(allocation_protection)
         cdef bint failed
         if page == 0:
             raise UnsupportedError("this system has no large pages, or does not say how large they are")
@@ -50,6 +50,8 @@ cdef class AddressSpace:
             raise ValueError(f"size must be from 1 to {SIZE_MAX // 2:,} bytes, not {wanted:,}")
         if (address is not None) + (near is not None) + top_down > 1:
             raise ValueError("address=, near= and top_down= exclude each other: each says where the region goes")
+        if step % _page_size:
+            raise ValueError(f"alignment must be a multiple of {_page_size:,}, not {step:,}")
         if large is not None:
             protection = _checked_protection(large)
             if protection & SR_GUARD:
@@ -67,10 +69,10 @@ cdef class AddressSpace:
         else:
             failed = sr_region_reserve(&self.region, count, place, wish, step, &error)
         if failed:
-            raise _refused_reservation(&error, count * page, address)
+            raise _refused_reservation(&error, count * page, at if address is not None else None)
         self.address = <size_t>self.region.address
         self.size = count * page
-        self.allocation_protection = protection or allocation_protection
+        self.allocation_protection = protection if protection else made_with
         self.enlist()
 
     cdef void enlist(self) noexcept:

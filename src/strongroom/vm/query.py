@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import namedtuple
+from contextlib import suppress
 
 from strongroom import _native
 from strongroom._native import PAGE_SIZE
 from strongroom._os import mappings
+from strongroom.exceptions import DestroyedError
 from strongroom.vm.protection import GUARD, NO_ACCESS, READ_ONLY, READ_WRITE
 
 __all__ = ["PageInfo", "probe", "query"]
@@ -37,24 +39,26 @@ class PageInfo(namedtuple("_PageInfo", "address size state protection allocation
     locks: int
 
 
-def _is_as_made(made: int, found: int) -> bool:
-    """Whether a protection that strongroom gave is what the system shows."""
-    return mappings.shown(made) == found
-
-
 def _query_region(region: _native.Region, address: int) -> PageInfo:
+    """What strongroom knows, as far as the system agrees; where other code changed something, the system is right."""
     offset = (address - region.address) // region.page_size * region.page_size
-    start, size, protection, locks = region._runs(offset, None)[0]
-    state = "committed" if protection else "reserved"
-    if protection:
-        span = mappings.span_at(region.address + start)
-        end = min(region.address + start + size, span.address + span.size)
-        size = end - region.address - start
-        if not _is_as_made(protection, span.protection):  # other code has changed it: the system is right
-            protection = span.protection
-    return PageInfo(
-        region.address + start, size, state, protection, region.address, region.allocation_protection, "private", locks
-    )
+    start, size, made, locks = region._runs(offset, None)[0]
+    address = region.address + start
+    end = address + size
+    span = mappings.span_at(address)
+    if span.state == "free":
+        return PageInfo(*span._replace(size=min(span.size, size)), 0)
+    reach = address + span.size
+    while reach < end:  # the kernel may keep apart what is alike: by its locks, by its history
+        following = mappings.span_at(reach)
+        if following[2:4] != span[2:4] or following.type != span.type:
+            break
+        reach += following.size
+    state, protection = ("committed", made) if made else ("reserved", 0)
+    if span.type != "private" or span.protection != mappings.shown(made or NO_ACCESS):
+        state, protection = span.state, span.protection
+    allocation = (region.address, region.allocation_protection)
+    return PageInfo(address, min(reach, end) - address, state, protection, *allocation, span.type, locks)
 
 
 def query(address: int) -> PageInfo:
@@ -79,14 +83,15 @@ def query(address: int) -> PageInfo:
     """
     address = mappings.checked(address)
     address -= address % PAGE_SIZE
-    if not mappings.KNOWS_RESERVATIONS:
-        region = _native.find_region(address)
-        if region is not None:
-            return _query_region(region, address)
-    span = mappings.span_at(address)
     region = _native.find_region(address)
-    locks = region._runs(address - region.address, 1)[0][3] if region is not None else 0
-    return PageInfo(*span, locks)
+    if region is not None and not mappings.KNOWS_RESERVATIONS:
+        with suppress(DestroyedError):  # another thread has released it since
+            return _query_region(region, address)
+    locks = 0
+    if region is not None and mappings.KNOWS_RESERVATIONS:
+        with suppress(DestroyedError):
+            locks = region._runs(address - region.address, 1)[0][3]
+    return PageInfo(*mappings.span_at(address), locks)
 
 
 def probe(address: int, size: int, mode: int) -> bool:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import namedtuple
+from collections.abc import Callable
+from functools import partial
 from types import TracebackType
 
 from strongroom import _native
@@ -104,7 +106,8 @@ class Region(_native.Region):
         Raises:
             ValueError, TypeError, DestroyedError: A range outside the region, another mode, a released region.
             AccessError: A page is not committed, or does not satisfy the mode now.
-            SystemCallError: ``permanent`` where the kernel has no mseal (Linux before 6.10, other systems).
+            UnsupportedError: ``permanent`` where the kernel has no mseal (Linux before 6.10, other systems).
+            SystemCallError: The kernel refused to seal.
 
         Platform notes: what counts as more restrictive is the Windows kernel's answer, on every system: what can be
         executed can be read, and a guard page satisfies no mode. docs/vm.md prints the whole matrix.
@@ -124,7 +127,7 @@ class Region(_native.Region):
         Args, Raises: As for ``protect``, on entering the block.
 
         On leaving it, every page that was changed gets its old protection back; if one cannot (it was decommitted, or
-        secured meanwhile), the others still do, and the first error is raised.
+        secured meanwhile), the others still do, and the first error is raised, unless an exception is on its way.
 
         Version added: 0.1.
         """
@@ -134,6 +137,9 @@ class Region(_native.Region):
         """Return a context manager that locks a range and unlocks it again.
 
         Args, Raises: As for ``lock`` on entering the block, as for ``unlock`` on leaving it.
+
+        On leaving it, every page is unlocked once; if one cannot be (it was decommitted, which ends locks), the others
+        still are, and the first error is raised, unless an exception is on its way.
 
         Version added: 0.1.
         """
@@ -154,6 +160,19 @@ class Region(_native.Region):
         Version added: 0.1.
         """
         return [Pages(*run) for run in self._runs(offset, size)]
+
+
+def _each(verb: Callable[[int, int], object], offset: int, size: int, page_size: int) -> Exception | None:
+    """Do it to a range; to every page that lets it be done if the whole does not. Returns the first error."""
+    try:
+        verb(offset, size)
+    except Exception as error:
+        if size <= page_size:
+            return error
+        half = size // page_size // 2 * page_size
+        errors = _each(verb, offset, half, page_size), _each(verb, offset + half, size - half, page_size)
+        return errors[0] or errors[1]
+    return None
 
 
 class Protected:
@@ -177,11 +196,10 @@ class Protected:
     ) -> None:
         runs, self._runs = self._runs, []
         first: Exception | None = None
-        for run in runs:
-            try:
-                self._region.protect(*run)
-            except Exception as error:
-                first = first or error
+        for offset, size, protection in runs:
+            restore = partial(self._region.protect, protection=protection)
+            error = _each(restore, offset, size, self._region.page_size)
+            first = first or error
         if first is not None and value is None:
             raise first
 
@@ -189,24 +207,28 @@ class Protected:
 class Locked:
     """One use of ``Region.locked``."""
 
-    __slots__ = ("_arguments", "_region")
+    __slots__ = ("_arguments", "_locked", "_region")
 
     def __init__(self, region: Region, offset: int, size: int | None) -> None:
         self._region = region
         self._arguments = (offset, size)
+        self._locked: tuple[int, int] | None = None
 
     def __enter__(self) -> Region:
-        self._region.lock(*self._arguments)
+        if self._locked is not None:
+            raise RuntimeError("this context manager is entered already")
+        self._locked = self._region.lock(*self._arguments)
         return self._region
 
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        try:
-            self._region.unlock(*self._arguments)
-        except Exception:
-            if value is None:
-                raise
+        if self._locked is None:
+            return
+        locked, self._locked = self._locked, None
+        first = _each(self._region.unlock, *locked, self._region.page_size)
+        if first is not None and value is None:
+            raise first
 
 
 def reserve(size: int, *, address: int | None = None, near: int | None = None, top_down: bool = False) -> Region:
