@@ -74,7 +74,7 @@ def test_a_broken_seal_harms_nobody_else() -> None:
 
 AT_REST = """
 def fill(view):
-    os.readv(0, [view])
+    take(view)
 secret = Secret.build(32, fill)
 with secret.open() as view:
     assert len(view) == 32
@@ -108,7 +108,7 @@ def test_while_open_it_depends_on_the_room(preferred: str, has_secretmem: bool) 
     with Live(f"""
         from strongroom.buffers import planning
         planning._can_hibernate = {preferred == "locked"}
-        secret = Secret.build(32, lambda view: os.readv(0, [view]))
+        secret = Secret.build(32, lambda view: take(view))
         with secret.open() as view:
             print("open", flush=True)
             os.read(0, 1)
