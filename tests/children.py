@@ -18,8 +18,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-import pytest
-
 if sys.platform != "win32":
     import resource
 
@@ -42,7 +40,9 @@ import ctypes, errno, gc, io, json, os, signal, sys, threading, time
 import children, observed, strongroom
 from observed import address_of, mapping_at, protection_at
 from strongroom import *
-if sys.platform != "win32":
+if sys.platform == "win32":
+    ctypes.windll.kernel32.SetErrorMode(2)  # a crash is told to nobody: SEM_NOGPFAULTERRORBOX
+else:
     import resource
     resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
     libc = ctypes.CDLL(None, use_errno=True)
@@ -101,6 +101,8 @@ def succeed(code: str, *, env: dict[str, str] | None = None, data: str | None = 
     """Run code that must end well, and return what it printed. Exit code 77 is a named skip."""
     result = run(code, env=env, data=data)
     if result.code == 77:
+        import pytest  # children import this module too, and it takes its time
+
         pytest.skip(result.out.strip())
     assert result.code == 0, result
     return result.out
@@ -187,6 +189,8 @@ def _ptrace(request: int, pid: int, data: int) -> None:
     libc.ptrace.restype = ctypes.c_long
     if libc.ptrace(request, pid, None, data) != 0:
         if ctypes.get_errno() == errno.EPERM:
+            import pytest
+
             pytest.skip(
                 "tracing a child is forbidden here: needs ptrace (yama's ptrace_scope at most 1, and a "
                 "container profile that allows it)"

@@ -5,8 +5,6 @@ import re
 from types import TracebackType
 from typing import NamedTuple, Self
 
-import pytest
-
 _ENTRY = re.compile(r"^([0-9a-f]+)-([0-9a-f]+) (\S{4}) \S+ \S+ \S+ *(.*)\n(?:[A-Z].*\n)*?VmFlags: (.*)$", re.MULTILINE)
 _SCAN_STEP_SIZE = 1 << 20
 
@@ -59,6 +57,8 @@ class Memory:
         try:
             self._fd = os.open(f"/proc/{pid}/mem", os.O_RDONLY)
         except PermissionError:
+            import pytest  # children import this module too
+
             pytest.skip(
                 "reading a child's memory is forbidden here: needs ptrace (CAP_SYS_PTRACE, or yama's "
                 "ptrace_scope at most 1, and a container profile that allows it)"

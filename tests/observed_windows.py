@@ -13,7 +13,6 @@ from typing import Self
 
 assert sys.platform == "win32"
 
-import pytest  # noqa: E402
 from ctypes import wintypes  # noqa: E402
 
 import observed_linux  # noqa: E402
@@ -167,6 +166,8 @@ def status_size(field: str) -> int:
     if HAS_WINE:
         return observed_linux.status_field(kernel_file("status"), field)
     if field != "VmRSS":
+        import pytest
+
         pytest.skip(f"Windows does not tell {field}: needs Wine")
     counters = _Counters(ctypes.sizeof(_Counters))
     assert kernel32.K32GetProcessMemoryInfo(_SELF, ctypes.byref(counters), ctypes.sizeof(counters))

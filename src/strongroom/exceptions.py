@@ -25,6 +25,20 @@ __all__ = [
 #: The code that stands for "this system has no such call" (``SR_UNSUPPORTED`` in the native contract).
 NO_SUCH_CALL = -1
 
+#: There codes are GetLastError's, and OSError finds the errno itself.
+_IS_WINDOWS = hasattr(OSError(), "winerror")
+
+
+def reason_of(code: int) -> str:
+    """Return the system's own words for the code of a failed call."""
+    if code == NO_SUCH_CALL:
+        return "not available on this system"
+    if not _IS_WINDOWS:
+        return os.strerror(code)
+    import _ctypes  # ctypes' compiled half: the whole of it is long to import
+
+    return f"{_ctypes.FormatError(code)} (error {code})"  # type: ignore[attr-defined, unused-ignore]
+
 
 class StrongroomError(Exception):
     """The root of the tree: every error that strongroom itself raises, but for wrong arguments.
@@ -72,12 +86,8 @@ class SystemCallError(StrongroomError, OSError):
     """
 
     def __init__(self, call: str, code: int, advice: str = "") -> None:
-        is_windows = hasattr(self, "winerror")  # there the code is GetLastError's, and OSError finds the errno itself
-        reason = f"error {code}" if is_windows else os.strerror(code)
-        if code == NO_SUCH_CALL:
-            reason = "not available on this system"
-        text = f"{call}: {reason}" + (f". {advice}" if advice else "")
-        if is_windows:
+        text = f"{call}: {reason_of(code)}" + (f". {advice}" if advice else "")
+        if _IS_WINDOWS:
             OSError.__init__(self, 0, text, None, code)
         else:
             OSError.__init__(self, code, text)

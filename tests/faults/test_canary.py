@@ -147,6 +147,7 @@ def test_everything_is_wiped_before_the_process_ends(when: str) -> None:
         assert child.resume(signal.SIGABRT) == -signal.SIGABRT
 
 
+@needs.unix
 def test_a_full_standard_error_does_not_delay_the_end() -> None:
     """Nobody reads the pipe it would tell: it ends all the same, without waiting."""
     reading, writing = os.pipe()
