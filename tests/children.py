@@ -2,14 +2,14 @@
 
 import ctypes
 import errno
+import mmap
 import os
-import resource
-import select
 import signal
 import struct
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 import traceback
 import warnings
@@ -18,20 +18,43 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-import pytest
+if sys.platform != "win32":
+    import resource
 
 TESTS = Path(__file__).resolve().parent
 
 #: Long enough for a loaded machine; nothing here waits for it on purpose.
 DEADLINE_SECONDS = 60
 
+if sys.platform == "win32":
+    #: Exit codes of a process that touched what it may not: STATUS_ACCESS_VIOLATION; ntstatus.h.
+    FAULTS = (0xC0000005,)
+    #: And of one that strongroom ended because of a damaged canary: STATUS_FATAL_APP_EXIT.
+    CANARY_DEATH = 0x40000015
+else:
+    FAULTS = (-signal.SIGSEGV, -signal.SIGBUS)
+    CANARY_DEATH = -signal.SIGABRT
+
 _PRELUDE = """
-import ctypes, errno, gc, json, os, resource, signal, sys, threading, time
+import ctypes, errno, gc, io, json, os, signal, sys, threading, time
 import children, observed, strongroom
 from observed import address_of, mapping_at, protection_at
 from strongroom import *
-resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
-libc = ctypes.CDLL(None, use_errno=True)
+if sys.platform == "win32":
+    ctypes.windll.kernel32.SetErrorMode(2)  # a crash is told to nobody: SEM_NOGPFAULTERRORBOX
+else:
+    import resource
+    resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
+    libc = ctypes.CDLL(None, use_errno=True)
+def take(view):
+    "Read from standard input straight into a View, on any system."
+    return io.FileIO(0, "rb", closefd=False).readinto(view)
+def peek(address):
+    "Read a byte; a fault ends the process (on Windows ctypes' own functions would make an exception of it)."
+    return ctypes.c_ubyte.from_address(address).value
+def poke(address, value=0):
+    "Write a byte, as bluntly."
+    ctypes.c_ubyte.from_address(address).value = value
 def flip(address):
     "Change the byte at an address, whatever it is."
     ctypes.memset(address, ctypes.string_at(address, 1)[0] ^ 0xFF, 1)
@@ -78,6 +101,8 @@ def succeed(code: str, *, env: dict[str, str] | None = None, data: str | None = 
     """Run code that must end well, and return what it printed. Exit code 77 is a named skip."""
     result = run(code, env=env, data=data)
     if result.code == 77:
+        import pytest  # children import this module too, and it takes its time
+
         pytest.skip(result.out.strip())
     assert result.code == 0, result
     return result.out
@@ -107,9 +132,12 @@ class Live:
     def line(self) -> str:
         """Return the next line the child says."""
         assert self.process.stdout is not None
-        ready, _, _ = select.select([self.process.stdout], [], [], DEADLINE_SECONDS)
-        assert ready, "the child said nothing"
-        return self.process.stdout.readline().decode().strip()
+        deadline = threading.Timer(DEADLINE_SECONDS, self.process.kill)
+        deadline.start()
+        said = self.process.stdout.readline()
+        deadline.cancel()
+        assert said, "the child said nothing"
+        return said.decode().strip()
 
     def send(self, data: bytes) -> None:
         """Write to the child's standard input."""
@@ -161,6 +189,8 @@ def _ptrace(request: int, pid: int, data: int) -> None:
     libc.ptrace.restype = ctypes.c_long
     if libc.ptrace(request, pid, None, data) != 0:
         if ctypes.get_errno() == errno.EPERM:
+            import pytest
+
             pytest.skip(
                 "tracing a child is forbidden here: needs ptrace (yama's ptrace_scope at most 1, and a "
                 "container profile that allows it)"
@@ -196,13 +226,30 @@ def forked(function: Callable[[], object]) -> str:
 
 # ---- called in children ----
 
+
+def make_writable(page: int) -> None:
+    """Change the protection of one page behind everybody's back."""
+    address, size = ctypes.c_void_p(page), ctypes.c_size_t(mmap.PAGESIZE)
+    if sys.platform == "win32":
+        assert ctypes.WinDLL("kernel32").VirtualProtect(address, size, 4, ctypes.byref(ctypes.c_ulong()))
+    else:
+        assert ctypes.CDLL(None).mprotect(address, size, mmap.PROT_READ | mmap.PROT_WRITE) == 0
+
+
 _CAP_IPC_LOCK = 14
 _CAPABILITY_VERSION_3 = 0x20080522  # linux/capability.h
 _SYS_CAPSET = {"x86_64": 126, "aarch64": 91}
 
 
 def limit_locks(size: int) -> None:
-    """Allow this process ``size`` bytes of locked memory and take its privilege to have more (CAP_IPC_LOCK)."""
+    """Allow this process ``size`` bytes of locked memory and take its privilege to have more (CAP_IPC_LOCK).
+
+    Under Wine the limit is Linux's, and comes from whoever started Wine.
+    """
+    if sys.platform == "win32":
+        if os.environ.get("SR_TEST_LOCK_LIMIT") != str(size):
+            skip(f"needs Wine with a lock limit of {size} bytes: .ci/windows runs these tests again under one")
+        return
     _soft, hard = resource.getrlimit(resource.RLIMIT_MEMLOCK)
     if hard not in (-1, resource.RLIM_INFINITY) and hard < size:
         skip(f"the hard limit on locked memory is {hard} bytes: needs 'ulimit -H -l' of at least {size // 1024}")

@@ -1,13 +1,10 @@
 """What all tests share: the backings this system has, and where a test can run at all."""
 
 import signal
-import sys
 
 import pytest
 
 from strongroom import LockedBuffer, UnsupportedError
-
-collect_ignore_glob = [] if sys.platform.startswith("linux") else ["memory/*", "secrets/*", "faults/*", "failures/*"]
 
 
 def _has_secretmem() -> bool:

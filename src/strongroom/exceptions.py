@@ -30,6 +30,20 @@ NO_SUCH_CALL = -1
 #: Python's errno for Windows' codes, as far as it is not EINVAL; CPython, PC/errmap.h.
 _WIN32_ERRNO = {2: errno.ENOENT, 5: errno.EACCES, 6: errno.EBADF, 8: errno.ENOMEM, 158: errno.EACCES, 183: errno.EEXIST}
 
+#: There codes are GetLastError's, and OSError finds the errno itself.
+_IS_WINDOWS = hasattr(OSError(), "winerror")
+
+
+def reason_of(code: int) -> str:
+    """Return the system's own words for the code of a failed call."""
+    if code == NO_SUCH_CALL:
+        return "not available on this system"
+    if not _IS_WINDOWS:
+        return os.strerror(code)
+    import _ctypes  # ctypes' compiled half: the whole of it is long to import
+
+    return f"{_ctypes.FormatError(code)} (error {code})"  # type: ignore[attr-defined, unused-ignore]
+
 
 class StrongroomError(Exception):
     """The root of the tree: every error that strongroom itself raises, but for wrong arguments.
@@ -77,12 +91,8 @@ class SystemCallError(StrongroomError, OSError):
     """
 
     def __init__(self, call: str, code: int, advice: str = "") -> None:
-        is_windows = hasattr(self, "winerror")  # there the code is GetLastError's, and OSError finds the errno itself
-        reason = f"error {code}" if is_windows else os.strerror(code)
-        if code == NO_SUCH_CALL:
-            reason = "not available on this system"
-        text = f"{call}: {reason}" + (f". {advice}" if advice else "")
-        if is_windows:
+        text = f"{call}: {reason_of(code)}" + (f". {advice}" if advice else "")
+        if _IS_WINDOWS:
             OSError.__init__(self, 0, text, None, code)
         else:
             OSError.__init__(self, code, text)
@@ -254,7 +264,7 @@ class Win32Error(SystemCallError):
 
     def __init__(self, call: str, code: int, advice: str = "") -> None:
         text = f"{call}: error {code}" + (f". {advice}" if advice else "")
-        if hasattr(self, "winerror"):  # Windows' OSError finds the errno itself
+        if _IS_WINDOWS:
             OSError.__init__(self, 0, text, None, code)
         else:
             OSError.__init__(self, _WIN32_ERRNO.get(code, errno.EINVAL), text)

@@ -18,7 +18,7 @@ from strongroom.report.table import Column, Text, painter, render
 
 ROOT = Path(__file__).resolve().parents[2]
 SCHEMA = ROOT / "docs" / "schema" / "prove.schema.json"
-HAS_TRIALS = Path("/proc/self/pagemap").exists()
+HAS_TRIALS = sys.platform.startswith("linux") and Path("/proc/self/pagemap").exists()
 COMMAND = [sys.executable, "-P", "-c", "import sys; from strongroom.cli import main; sys.exit(main())", "prove"]
 
 
@@ -187,7 +187,7 @@ def test_an_error_of_our_own_is_4(
     assert "unforeseen" in told.err
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+@pytest.mark.skipif(not HAS_TRIALS or not Path("/dev/full").exists(), reason="needs Linux and /dev/full")
 def test_a_full_disk_is_4() -> None:
     """Output that cannot be written is our own error too, also in Python's last flush."""
     code = "import sys; from strongroom.cli import main; sys.exit(main(['prove', '--restore']))"

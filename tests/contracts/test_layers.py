@@ -60,7 +60,7 @@ def imports_of(path: Path) -> Iterator[str]:
     package = module_of(path).split(".")
     if path.name != "__init__.py":
         package = package[:-1]
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             yield from (name.name for name in node.names if name.name.split(".")[0] == "strongroom")
         elif isinstance(node, ast.ImportFrom):
@@ -119,7 +119,7 @@ def test_attackers_use_nothing_of_ours() -> None:
 def test_only_the_os_room_asks_which_system_it_is() -> None:
     """``sys.platform``, ``os.name`` and ``platform.system`` are read in ``_os`` alone."""
     switch = re.compile(r"\bsys\.platform\b|\bos\.name\b|\bplatform\.system\b")
-    users = [path for path in python_files() if switch.search(path.read_text())]
+    users = [path for path in python_files() if switch.search(path.read_text(encoding="utf-8"))]
     assert {path.relative_to(PACKAGE).parts[0] for path in users} <= {"_os"}, users
 
 
@@ -129,7 +129,7 @@ def test_native_code_is_plain_c() -> None:
     files = sorted((PACKAGE / "native").glob("*.[ch]"))
     assert files
     for path in files:
-        text = path.read_text()
+        text = path.read_text(encoding="utf-8")
         included = set(re.findall(r'#\s*include\s*[<"]([^>"]+)[>"]', text))
         assert "Python.h" not in included, path
         assert not re.search(r"#\s*if.*\b(_WIN32|__linux__|__APPLE__)\b", text), path
@@ -146,9 +146,9 @@ def test_every_operating_system_has_the_same_functions() -> None:
         import native_sources
     finally:
         sys.path.remove(str(ROOT))
-    declared = set(re.findall(r"\b(sr_os_\w+)\(", (PACKAGE / "native" / "sr_os.h").read_text()))
+    declared = set(re.findall(r"\b(sr_os_\w+)\(", (PACKAGE / "native" / "sr_os.h").read_text(encoding="utf-8")))
     for platform in ("linux", "darwin", "freebsd", "netbsd", "openbsd", "windows"):
-        text = "\n".join((ROOT / name).read_text() for name in native_sources.sources(platform))
+        text = "\n".join((ROOT / name).read_text(encoding="utf-8") for name in native_sources.sources(platform))
         defined = re.findall(r"^(?!static)[A-Za-z_][\w ]*?[ *](sr_os_\w+)\([^;{]*\)\s*\{", text, re.MULTILINE)
         assert sorted(defined) == sorted(declared), platform
 
@@ -159,6 +159,6 @@ def test_every_operating_system_has_the_same_functions() -> None:
 )
 def test_files_stay_small(pattern: str, limit: int) -> None:
     """A file that outgrows its purpose is two files."""
-    sizes = {path: len(path.read_text().splitlines()) for path in PACKAGE.glob(pattern)}
+    sizes = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in PACKAGE.glob(pattern)}
     assert sizes
     assert {path.name: size for path, size in sizes.items() if size > limit} == {}

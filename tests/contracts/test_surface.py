@@ -42,7 +42,7 @@ def test_each_exported_class_has_one_home() -> None:
 
 def test_stub_lists_what_the_module_has() -> None:
     """``_native.pyi`` and the compiled module have the same names, and their classes the same members."""
-    tree = ast.parse((ROOT / "src" / "strongroom" / "_native.pyi").read_text())
+    tree = ast.parse((ROOT / "src" / "strongroom" / "_native.pyi").read_text(encoding="utf-8"))
     stub: dict[str, set[str]] = {}
     for node in tree.body:
         if isinstance(node, ast.ClassDef):
@@ -144,7 +144,7 @@ def test_every_test_says_what_it_holds() -> None:
     silent = [
         f"{path.name}: {node.name}"
         for path in sorted((ROOT / "tests").rglob("test_*.py"))
-        for node in ast.walk(ast.parse(path.read_text()))
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(node, ast.FunctionDef) and node.name.startswith("test_") and not ast.get_docstring(node)
     ]
     assert silent == []
@@ -161,7 +161,7 @@ def test_importing_changes_nothing() -> None:
         import strongroom
         print(json.dumps({"same": state() == before, "new": sorted(set(sys.modules) - modules)}))
     """
-    if not Path("/proc/self/status").exists():
+    if not sys.platform.startswith("linux") or not Path("/proc/self/status").exists():
         pytest.skip("needs /proc: run on Linux")
     ran = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True, check=True)
     seen = json.loads(ran.stdout)
@@ -171,7 +171,7 @@ def test_importing_changes_nothing() -> None:
 
 
 def code_blocks(path: Path, language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", path.read_text(), re.DOTALL)
+    return re.findall(rf"```{language}\n(.*?)```", path.read_text(encoding="utf-8"), re.DOTALL)
 
 
 def test_readme_examples_run() -> None:
@@ -187,7 +187,7 @@ def test_ci_runs_the_readme_command() -> None:
     """``.ci/run`` runs the README's second command to the letter."""
     commands = [block.strip() for block in code_blocks(ROOT / "README.md", "sh")]
     assert commands[0].endswith("strongroom prove")
-    assert "README.md" in (ROOT / ".ci" / "run").read_text()
+    assert "README.md" in (ROOT / ".ci" / "run").read_text(encoding="utf-8")
     assert commands[1].endswith(".venv/bin/pytest")
 
 
@@ -197,7 +197,7 @@ def test_numbers_in_prose_are_the_constants() -> None:
     assert f"plus {_native.CANARY_SIZE} bytes for the canary" in locked
     assert f"up to {planning.SMALL_MAX_SIZE // 1024} KiB" in locked
     assert f"over {terminal.LINE_MAX_SIZE - 2:,} bytes" in (strongroom.Secret.from_prompt.__doc__ or "")
-    security = (ROOT / "SECURITY.md").read_text()
+    security = (ROOT / "SECURITY.md").read_text(encoding="utf-8")
     assert f"a {_native.CANARY_SIZE}-byte canary" in security
     assert f"the {_native.KEY_SIZE} bytes they are sealed under" in security
     assert len(guarantees.ALL) == 10
@@ -206,7 +206,7 @@ def test_numbers_in_prose_are_the_constants() -> None:
 
 def test_the_table_of_defaults_is_the_code() -> None:
     """SECURITY.md requires by default what planning does."""
-    table = (ROOT / "SECURITY.md").read_text().partition("## What is required by default")[2]
+    table = (ROOT / "SECURITY.md").read_text(encoding="utf-8").partition("## What is required by default")[2]
     rows = {"linux": "Linux", "darwin": "macOS, BSD", "windows": "Windows"}
     for platform, title in rows.items():
         row = next(line for line in table.splitlines() if line.startswith(f"| {title} "))
@@ -216,11 +216,11 @@ def test_the_table_of_defaults_is_the_code() -> None:
 def test_documents_link_to_files_that_exist() -> None:
     """No link inside the project is dead."""
     for page in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("bench/*.md")]:
-        for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text()):
+        for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text(encoding="utf-8")):
             assert (page.parent / target).exists(), f"{page.name} links to {target}"
 
 
 def test_the_package_says_its_version_once() -> None:
     """``__version__`` is the version that was packaged."""
-    assert f'version = "{strongroom.__version__}"' in (ROOT / "pyproject.toml").read_text()
-    assert f"## {strongroom.__version__} " in (ROOT / "CHANGELOG.md").read_text()
+    assert f'version = "{strongroom.__version__}"' in (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    assert f"## {strongroom.__version__} " in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")

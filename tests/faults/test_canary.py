@@ -1,14 +1,14 @@
 """A damaged canary: every secret is wiped first, then the process ends, uncatchably and without a core."""
 
 import os
-import resource
 import signal
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from children import DEADLINE_SECONDS, Live, run, succeed
+import needs
+from children import CANARY_DEATH, DEADLINE_SECONDS, Live, run, succeed
 from observed import Memory
 
 DAMAGE = """
@@ -21,7 +21,7 @@ with buffer.open("rw") as view:
 def must_die_of_the_canary(code: str) -> None:
     """Require SIGABRT with the one message, and that no Python code runs after it."""
     result = run("import atexit\natexit.register(print, 'atexit ran')\n" + code + "\nprint('survived')\n")
-    assert result.code == -signal.SIGABRT, result
+    assert result.code == CANARY_DEATH, result
     assert "damaged canary" in result.err
     assert result.out == ""
     assert "0x" not in result.err
@@ -48,6 +48,7 @@ def test_every_bit_counts(backing: str) -> None:
     )
 
 
+@needs.unix
 def test_it_cannot_be_caught() -> None:
     """Neither by except, nor by finally, nor by a handler for SIGABRT, nor with the signal blocked."""
     must_die_of_the_canary("""
@@ -76,15 +77,14 @@ def test_damage_behind_our_back_is_caught_at_every_end(end: str) -> None:
     code = (
         DAMAGE.format(size=32, backing="locked")
         + f"""
-page = ctypes.c_void_p(start // 4096 * 4096)
-assert libc.mprotect(page, ctypes.c_size_t(4096), 3) == 0
+children.make_writable(start // 4096 * 4096)
 flip(start - 1)
 del view
 {end}
 """
     )
     result = run(code)
-    assert result.code == -signal.SIGABRT, result
+    assert result.code == CANARY_DEATH, result
     assert "damaged canary" in result.err
 
 
@@ -107,6 +107,7 @@ DAMAGES = {
 }
 
 
+@needs.linux
 @pytest.mark.parametrize("when", DAMAGES)
 def test_everything_is_wiped_before_the_process_ends(when: str) -> None:
     """Seen from outside: the process is stopped at its SIGABRT and its memory is read.
@@ -146,6 +147,7 @@ def test_everything_is_wiped_before_the_process_ends(when: str) -> None:
         assert child.resume(signal.SIGABRT) == -signal.SIGABRT
 
 
+@needs.unix
 def test_a_full_standard_error_does_not_delay_the_end() -> None:
     """Nobody reads the pipe it would tell: it ends all the same, without waiting."""
     reading, writing = os.pipe()
@@ -160,7 +162,7 @@ def test_a_full_standard_error_does_not_delay_the_end() -> None:
     code = DAMAGE.format(size=32, backing="locked") + "    flip(start - 1)"
     try:
         with Live(code, stderr=writing) as child:
-            assert child.process.wait(DEADLINE_SECONDS) == -signal.SIGABRT
+            assert child.process.wait(DEADLINE_SECONDS) == CANARY_DEATH
     finally:
         os.close(reading)
         os.close(writing)
@@ -168,6 +170,8 @@ def test_a_full_standard_error_does_not_delay_the_end() -> None:
 
 def core_of(tmp_path: Path, code: str) -> list[Path]:
     """Run code with cores allowed and return the core files it left."""
+    import resource  # Unix only
+
     _soft, hard = resource.getrlimit(resource.RLIMIT_CORE)
     with open("/proc/sys/kernel/core_pattern", encoding="utf-8") as file:
         pattern = file.read().strip()
@@ -179,6 +183,7 @@ def core_of(tmp_path: Path, code: str) -> list[Path]:
     return list(tmp_path.iterdir())
 
 
+@needs.unix
 def test_there_is_no_core(tmp_path: Path) -> None:
     """A process that ends by a damaged canary leaves none; one that calls abort() itself does (control)."""
     assert core_of(tmp_path / "control", "os.abort()") != []
@@ -189,4 +194,4 @@ def test_there_is_no_core(tmp_path: Path) -> None:
 def test_standard_error_may_be_closed() -> None:
     """Nobody to tell is no reason to live on."""
     ended = run("os.close(2)\n" + DAMAGE.format(size=32, backing="locked") + "    flip(start - 1)")
-    assert ended.code == -signal.SIGABRT
+    assert ended.code == CANARY_DEATH

@@ -4,6 +4,7 @@ import signal
 
 import pytest
 
+import needs
 from children import Live
 from observed import Memory
 
@@ -13,7 +14,7 @@ SCENE = """
 children.stop_at_exit()
 buffer = LockedBuffer(32, backing="locked")
 with buffer.open("rw") as view:
-    os.readv(0, [view])
+    take(view)
     address = address_of(view)
     ordinary = ctypes.create_string_buffer(bytes(view))
 secret = Secret.random(32)
@@ -42,6 +43,7 @@ finally:
 MARK = bytes(range(60, 92))
 
 
+@needs.linux
 @pytest.mark.parametrize("end", ENDS)
 def test_memory_is_wiped(end: str) -> None:
     """The pages are still mapped and all zeros; ordinary memory still has its content (control)."""
@@ -59,6 +61,7 @@ def test_memory_is_wiped(end: str) -> None:
             assert memory.read(ordinary, 32) == MARK
 
 
+@needs.linux
 def test_an_end_without_exit_wipes_nothing() -> None:
     """Control for the method: with os._exit replaced by a stop, the content is there, as the documentation says."""
     with Live(SCENE.format(end="os.kill(os.getpid(), signal.SIGSTOP)")) as child:

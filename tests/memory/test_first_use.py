@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import needs
 from children import run
 
 #: Stretches the moment in which the fork handler is being registered, so that a second thread surely meets it.
@@ -52,6 +53,7 @@ print(len(made), told, contents == {b"x" * 32})
 """
 
 
+@needs.fork
 @pytest.mark.parametrize("_attempt", range(3))
 def test_first_blocks_in_many_threads(_attempt: int, tmp_path: Path) -> None:
     """One generation, one fork handler: a later fork neither hangs nor loses the parent's buffers."""

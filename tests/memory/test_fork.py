@@ -2,12 +2,16 @@
 
 import ctypes
 import os
+import platform
 
 import pytest
 
+import needs
 from children import forked, succeed
 from observed import address_of, mapping_at
 from strongroom import ForkedError, LockedBuffer, Secret
+
+pytestmark = needs.fork
 
 SYS_FORK = {"x86_64": 57}
 
@@ -191,7 +195,7 @@ def test_children_end_normally() -> None:
     assert out.split() == ["0", "32"]
 
 
-@pytest.mark.skipif(os.uname().machine not in SYS_FORK, reason="needs the fork system call (x86_64)")
+@pytest.mark.skipif(platform.machine() not in SYS_FORK, reason="needs the fork system call (x86_64)")
 @pytest.mark.parametrize("how", ["os._exit(0)", "sys.exit(0)", "purge(); sys.exit(0)"])
 def test_a_fork_behind_the_c_librarys_back(how: str) -> None:
     """A raw system call runs no at-fork handler: use is still refused, and the child still ends cleanly."""
@@ -215,7 +219,7 @@ def test_a_fork_behind_the_c_librarys_back(how: str) -> None:
     assert out.split() == ([] if "sys" in how else ["refused", "refused", "4"]) + ["0"]
 
 
-@pytest.mark.skipif(os.uname().machine not in SYS_FORK, reason="needs the fork system call (x86_64)")
+@pytest.mark.skipif(platform.machine() not in SYS_FORK, reason="needs the fork system call (x86_64)")
 def test_a_raw_child_uses_views_from_before() -> None:
     """A View opened before a raw fork raises in the child, instead of reading the hole."""
     out = succeed("""
@@ -232,25 +236,6 @@ def test_a_raw_child_uses_views_from_before() -> None:
             view[0] = 1
     """)
     assert out.split() == ["7"]
-
-
-def test_a_spawned_worker_is_unaffected() -> None:
-    """multiprocessing's spawn starts a fresh interpreter that makes its own secrets."""
-    code = "from strongroom import *; print(len(Secret.random(3).reveal()))"
-    assert succeed(f"""
-        import subprocess
-        secret = Secret.random(32)
-        with secret.open():
-            print(subprocess.run([sys.executable, "-c", {code!r}], capture_output=True, text=True, check=True).stdout)
-    """).split() == ["3"]
-
-
-def test_a_secret_does_not_travel_to_a_worker() -> None:
-    """multiprocessing cannot pickle it, and says why."""
-    import multiprocessing.reduction as reduction
-
-    with pytest.raises(TypeError, match="pickled"):
-        reduction.ForkingPickler.dumps(Secret.random(3))
 
 
 def test_forks_while_another_thread_makes_secret_memory(has_secretmem: bool) -> None:
@@ -294,7 +279,7 @@ def test_forks_while_another_thread_makes_secret_memory(has_secretmem: bool) -> 
 
 def test_the_raw_fork_is_a_fork() -> None:
     """Control: the system call used above makes a child at all."""
-    number = SYS_FORK.get(os.uname().machine)
+    number = SYS_FORK.get(platform.machine())
     if number is None:
         pytest.skip("needs the fork system call (x86_64)")
     pid = ctypes.CDLL(None).syscall(number)

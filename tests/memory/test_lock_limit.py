@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import needs
 from children import succeed
 
 LIMIT = 64 << 10
@@ -186,6 +187,7 @@ with buffer.open("rw") as view:
     assert told["warnings"] == (["this buffer goes without LOCKED"] if word == "warn" else [])
 
 
+@needs.linux
 def test_the_limit_is_told_in_a_user_namespace() -> None:
     """Root of a namespace of its own (a rootless container) has every capability but the limit binds all the same."""
     code = """

@@ -6,7 +6,7 @@ from collections.abc import Generator, Iterator
 
 import pytest
 
-from observed import address_of, protection_at
+from observed import AT_REST, address_of, protection_at
 from strongroom import AccessError, LockedBuffer
 
 
@@ -23,13 +23,13 @@ def made(backing: str) -> Iterator[tuple[LockedBuffer, int]]:
 def test_one_access_at_a_time(made: tuple[LockedBuffer, int]) -> None:
     """Closed, read-only, closed, writable, closed."""
     buffer, address = made
-    assert protection_at(address) == "---"
+    assert protection_at(address) == AT_REST
     with buffer.open():
         assert protection_at(address) == "r--"
-    assert protection_at(address) == "---"
+    assert protection_at(address) == AT_REST
     with buffer.open("rw"):
         assert protection_at(address) == "rw-"
-    assert protection_at(address) == "---"
+    assert protection_at(address) == AT_REST
 
 
 def test_a_writer_inside_a_reader(made: tuple[LockedBuffer, int]) -> None:
@@ -43,7 +43,7 @@ def test_a_writer_inside_a_reader(made: tuple[LockedBuffer, int]) -> None:
                 outer[0] = 8
         assert protection_at(address) == "r--"
         assert outer[0] == 7
-    assert protection_at(address) == "---"
+    assert protection_at(address) == AT_REST
 
 
 def test_a_reader_inside_a_writer(made: tuple[LockedBuffer, int]) -> None:
@@ -54,7 +54,7 @@ def test_a_reader_inside_a_writer(made: tuple[LockedBuffer, int]) -> None:
             assert inner[0] == ord("a")
         assert protection_at(address) == "rw-"
         outer[0] = 1
-    assert protection_at(address) == "---"
+    assert protection_at(address) == AT_REST
 
 
 def test_ends_out_of_order(made: tuple[LockedBuffer, int]) -> None:
@@ -67,7 +67,7 @@ def test_ends_out_of_order(made: tuple[LockedBuffer, int]) -> None:
     assert protection_at(address) == "r--"
     assert view[0] == ord("a")
     reader.__exit__(None, None, None)
-    assert protection_at(address) == "---"
+    assert protection_at(address) == AT_REST
 
 
 def test_eight_threads(made: tuple[LockedBuffer, int]) -> None:
@@ -93,7 +93,7 @@ def test_eight_threads(made: tuple[LockedBuffer, int]) -> None:
     for thread in threads:
         thread.join()
     assert wrong == []
-    assert protection_at(address) == "---"
+    assert protection_at(address) == AT_REST
 
 
 def test_an_access_is_good_for_one_block(made: tuple[LockedBuffer, int]) -> None:
@@ -107,7 +107,7 @@ def test_an_access_is_good_for_one_block(made: tuple[LockedBuffer, int]) -> None
         assert protection_at(address) == "r--"
     with pytest.raises(AccessError, match="one with block"), access:
         pass
-    assert protection_at(address) == "---"
+    assert protection_at(address) == AT_REST
 
 
 def test_ending_an_access_twice_or_before_its_start_does_nothing(made: tuple[LockedBuffer, int]) -> None:
@@ -128,7 +128,7 @@ def test_an_access_that_is_never_entered_holds_nothing(made: tuple[LockedBuffer,
     """Pages stay closed."""
     buffer, address = made
     access = buffer.open("rw")
-    assert protection_at(address) == "---"
+    assert protection_at(address) == AT_REST
     del access
 
 
@@ -145,7 +145,7 @@ def test_a_dropped_generator_closes_its_block(made: tuple[LockedBuffer, int]) ->
     assert next(running) == ord("a")
     assert protection_at(address) == "r--"
     running.close()
-    assert protection_at(address) == "---"
+    assert protection_at(address) == AT_REST
 
 
 def test_an_access_dropped_without_exit_closes(made: tuple[LockedBuffer, int]) -> None:
@@ -158,7 +158,7 @@ def test_an_access_dropped_without_exit_closes(made: tuple[LockedBuffer, int]) -
     assert protection_at(address) == "rw-"
     del view
     gc.collect()
-    assert protection_at(address) == "---"
+    assert protection_at(address) == AT_REST
 
 
 def test_destroy_while_open_is_refused(made: tuple[LockedBuffer, int]) -> None:

@@ -84,7 +84,7 @@ def test_closed_buffers_are_wiped_seen_from_outside() -> None:
     with Live("""
         buffer = LockedBuffer(32, backing="locked")
         with buffer.open("rw") as view:
-            os.readv(0, [view])
+            take(view)
             address = address_of(view)
             ordinary = ctypes.create_string_buffer(bytes(view))
         print(address, ctypes.addressof(ordinary), flush=True)

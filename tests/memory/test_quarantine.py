@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from observed import PAGE, address_of, mapping_at, protection_at
+from observed import AT_REST, PAGE, address_of, mapping_at, protection_at
 from samples import array_of
 from strongroom import LockedBuffer, Secret, View
 
@@ -41,7 +41,7 @@ def test_keeping_is_told_and_nothing_faults(backing: str, kind: str) -> None:
     assert set(content_of(kept)) == {ord("k")}
     del kept
     gc.collect()
-    assert protection_at(address) == "---"
+    assert protection_at(address) == AT_REST
     with buffer.open() as view:
         assert bytes(view) == b"k" * 32
 
@@ -57,7 +57,7 @@ def test_an_exception_on_its_way_is_never_replaced(mode: str) -> None:
     assert caught.value.__context__ is None
     assert protection_at(address) == ("r--" if mode == "r" else "rw-")
     kept.release()
-    assert protection_at(address) == "---"
+    assert protection_at(address) == AT_REST
 
 
 def test_released_in_time_is_fine() -> None:
@@ -137,7 +137,7 @@ def test_a_kept_buffer_of_an_ended_writer_leaves_readers_their_memory() -> None:
     kept.release()
     assert protection_at(address) == "r--"
     reader.__exit__(None, None, None)
-    assert protection_at(address) == "---"
+    assert protection_at(address) == AT_REST
 
 
 def test_ten_thousand_opens_never_show_through_a_kept_buffer() -> None:

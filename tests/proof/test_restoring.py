@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+pytest.importorskip("fcntl", reason="needs a Unix")
+
 _spec = importlib.util.spec_from_file_location("proving", Path(__file__).with_name("proving.py"))
 assert _spec is not None
 assert _spec.loader is not None

@@ -5,12 +5,16 @@ import select
 import signal
 import subprocess
 import sys
-import termios
 import time
 from types import TracebackType
 from typing import Self
 
 import pytest
+
+if sys.platform == "win32":
+    pytest.skip("needs a Unix terminal: tests/windows asks at the console", allow_module_level=True)
+
+import termios
 
 from children import DEADLINE_SECONDS, _command, _environment
 from observed import Memory

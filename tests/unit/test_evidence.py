@@ -7,7 +7,7 @@ import pytest
 from strongroom import guarantees as words
 from strongroom._os.procfs import Mapping
 from strongroom.buffers import evidence
-from strongroom.exceptions import NO_SUCH_CALL
+from strongroom.exceptions import NO_SUCH_CALL, reason_of
 
 START, END = 0x7000_0000_1000, 0x7000_0000_3000
 DONE: evidence.Steps = dict.fromkeys(("NO_DUMP", "NOT_IN_CHILD", "NO_HUGE", "NO_MERGE", "LOCK"))
@@ -113,7 +113,7 @@ def test_without_a_listing_the_calls_answers_stand() -> None:
     steps = {**DONE, "LOCK": ("mlock", errno.ENOMEM), "NO_DUMP": ("madvise", NO_SUCH_CALL)}
     found = evidence.judge_steps(steps, False, 7.5)
     assert list(found) == list(words.ALL)
-    assert found["LOCKED"] == words.Evidence(words.REFUSED, "mlock: Cannot allocate memory", 7.5)
+    assert found["LOCKED"] == words.Evidence(words.REFUSED, f"mlock: {reason_of(errno.ENOMEM)}", 7.5)
     assert found["NO_DUMP"].state == words.UNAVAILABLE
     assert found["NOT_IN_CHILD"].state == words.REQUESTED
     assert words.VERIFIED not in states(found).values()

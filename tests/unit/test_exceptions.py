@@ -6,6 +6,7 @@ import pickle
 
 import pytest
 
+import needs
 from strongroom import exceptions
 from strongroom.exceptions import LockLimitError, StrongroomError, SystemCallError, UnsupportedError
 
@@ -27,6 +28,7 @@ def test_one_tree() -> None:
     assert issubclass(exceptions.StrongroomWarning, UserWarning)
 
 
+@needs.unix
 def test_system_call_errors_are_os_errors() -> None:
     """``except OSError`` and ``errno`` work, and the call is named."""
     error = SystemCallError("mprotect", errno.ENOMEM, "Close something.")

@@ -2,6 +2,7 @@
 
 import pytest
 
+import needs
 from strongroom._os import power
 
 HIBERNATES = {"command_line": "root=/dev/vda1 quiet", "config": None, "resume_device": "0:0\n", "lockdown": None}
@@ -33,6 +34,7 @@ def test_what_rules_hibernation_out(changed: dict[str, str | None], can: bool) -
     assert judged is can
 
 
+@needs.linux
 def test_the_judgement_does_not_change_with_the_state_file(monkeypatch: pytest.MonkeyPatch) -> None:
     """``/sys/power/state`` and ``disk`` change while secret memory exists, so they are never read."""
     asked: list[str] = []

@@ -5,6 +5,12 @@ Source: proc_pid_smaps(5), proc_pid_maps(5), proc_pid_status(5), man-pages 6.10.
 
 from __future__ import annotations
 
+from strongroom._os import PLATFORM
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import TextIO
+
 __all__ = ["Mapping", "parse_smaps", "parse_status", "read_maps", "read_smaps", "read_status"]
 
 
@@ -55,19 +61,26 @@ def parse_status(text: str, field: str) -> str | None:
     return None
 
 
+def _opened(name: str) -> TextIO:
+    """Open a file about this process. Elsewhere such a path means nothing, or as on Windows a folder of anybody's."""
+    if PLATFORM != "linux":
+        raise FileNotFoundError(f"/proc/self/{name} is Linux's")
+    return open(f"/proc/self/{name}", encoding="utf-8", errors="surrogateescape")
+
+
 def read_smaps() -> list[Mapping]:
     """Read this process's own mappings, with their flags."""
-    with open("/proc/self/smaps", encoding="utf-8", errors="surrogateescape") as file:
+    with _opened("smaps") as file:
         return parse_smaps(file.read())
 
 
 def read_maps() -> list[Mapping]:
     """Read this process's own mappings, without their flags: cheaper, no page table is walked."""
-    with open("/proc/self/maps", encoding="utf-8", errors="surrogateescape") as file:
+    with _opened("maps") as file:
         return parse_smaps(file.read())
 
 
 def read_status(field: str) -> str | None:
     """Read one field of this process's own ``status``."""
-    with open("/proc/self/status", encoding="utf-8", errors="surrogateescape") as file:
+    with _opened("status") as file:
         return parse_status(file.read(), field)

@@ -23,7 +23,7 @@ def ask(prompt: str, view: _native.View) -> int:
     """Show ``prompt``, read one line with echo off straight into ``view`` and return its length without the newline.
 
     Raises:
-        UnsupportedError: No terminal.
+        UnsupportedError: No terminal or console.
         EOFError: The terminal was closed before a line came.
         ValueError: The line is longer than the View.
     """
@@ -74,22 +74,43 @@ def _read_line(tty: int, view: _native.View) -> int:
     raise ValueError(f"the line is longer than {len(view) - 2:,} bytes")
 
 
+def _require_console() -> None:
+    try:
+        os.close(os.open("CONIN$", os.O_RDWR))  # the console, whatever standard input is
+    except OSError as error:
+        raise UnsupportedError(_NO_TERMINAL) from error
+
+
+#: What the C runtime gives in place of a key: no console any more (WEOF); the first of two codes of a function key.
+#: Its other first code is that of the letter a with a grave accent, and cannot be told from it.
+_NO_KEY, _FUNCTION_KEY = "\uffff", "\0"
+
+
 def _ask_console(prompt: str, view: _native.View) -> int:
     import msvcrt
 
+    getwch, putwch = msvcrt.getwch, msvcrt.putwch  # type: ignore[attr-defined, unused-ignore]
+    _require_console()
     for character in prompt:
-        msvcrt.putwch(character)  # type: ignore[attr-defined, unused-ignore]
+        putwch(character)
     filled = 0
     while True:
-        key = msvcrt.getwch()  # type: ignore[attr-defined, unused-ignore]
+        key = getwch()
         if key in ("\r", "\n"):
-            msvcrt.putwch("\n")  # type: ignore[attr-defined, unused-ignore]
+            putwch("\n")
             return filled
         if key == "\x03":
             raise KeyboardInterrupt
+        if key == _NO_KEY:
+            raise EOFError("the console was closed before a line was typed")
+        if key == _FUNCTION_KEY:
+            getwch()
+            continue
         if key == "\b":
             filled = _without_last(view, filled)
             continue
+        if "\ud800" <= key <= "\udbff":  # beyond 16 bits, in two halves
+            key = (key + getwch()).encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
         piece = key.encode("utf-8", "surrogatepass")
         if filled + len(piece) > len(view):
             raise ValueError(f"the line is longer than {len(view):,} bytes")

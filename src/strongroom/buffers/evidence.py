@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import time
 from itertools import pairwise
 
 from strongroom import _native
 from strongroom import guarantees as words
 from strongroom._os import LOCKS_INACCESSIBLE_PAGES, PLATFORM, procfs
-from strongroom.exceptions import NO_SUCH_CALL
+from strongroom.exceptions import NO_SUCH_CALL, reason_of
 from strongroom.guarantees import Evidence, Guarantees
 
 __all__ = ["Steps", "collect", "judge_smaps", "judge_steps"]
@@ -33,7 +32,7 @@ _FLAG = {words.LOCKED: "lo", words.NO_DUMP: "dd", words.NOT_IN_CHILD: "dc", word
 
 def _reason(failure: tuple[str, int]) -> str:
     call, code = failure
-    return f"{call}: {'not available on this system' if code == NO_SUCH_CALL else os.strerror(code)}"
+    return f"{call}: {reason_of(code)}"
 
 
 def judge_steps(steps: Steps, is_secretmem: bool, now: float) -> Guarantees:

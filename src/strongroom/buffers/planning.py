@@ -11,7 +11,14 @@ import errno
 
 from strongroom import _native, guarantees
 from strongroom._os import LOCKS_INACCESSIBLE_PAGES, PLATFORM
-from strongroom.exceptions import LockLimitError, StrongroomError, StrongroomWarning, SystemCallError, UnsupportedError
+from strongroom.exceptions import (
+    NO_SUCH_CALL,
+    LockLimitError,
+    StrongroomError,
+    StrongroomWarning,
+    SystemCallError,
+    UnsupportedError,
+)
 from strongroom.policy import Policy
 
 __all__ = ["SMALL_MAX_SIZE", "fell_short", "keepers", "plan", "refusal"]
@@ -110,10 +117,15 @@ def refusal(call: str, code: int, is_lock_limit: bool, requested: int) -> Strong
         is_far = held is not None and (limit is None or held + requested <= limit // 2)
         if not (call == "mlock" and is_far):
             return LockLimitError(call, code, requested, limit, held, limits.remedies())
-    if call == "memfd_secret" and code in (errno.ENOSYS, errno.EPERM):
+    if call == "memfd_secret" and code in (errno.ENOSYS, errno.EPERM, NO_SUCH_CALL):
         return UnsupportedError(
             "this kernel has no secret memory (memfd_secret(2): Linux 5.14, before 6.5 only when booted with "
             "secretmem.enable=1, and not inside some sandboxes). Use backing='auto' or 'locked'"
+        )
+    if code == NO_SUCH_CALL:
+        return UnsupportedError(
+            f"{call} is not available on this system, and what it brings about was required: name fewer guarantees in "
+            "the Policy, or let it allow shortfalls"
         )
     if call in ("mmap", "mprotect", "mlock", "mremap(secretmem)"):
         return SystemCallError(

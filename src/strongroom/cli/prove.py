@@ -49,7 +49,7 @@ def add_to(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Do what was asked; returns the exit code."""
-    if not os.path.exists(_PAGE_TABLE):
+    if not (os.path.exists(_PAGE_TABLE) and hasattr(os, "fork")):  # Wine shows the file to Windows programs
         return _elsewhere(arguments)
     from strongroom.prove import journal, runner
 

@@ -86,12 +86,23 @@ int sr_os_forbid_dumps(sr_error *error)
     return 0;
 }
 
+/* Whether a write to this handle ends by itself. One to a pipe that nobody empties would not, unless the pipe is told
+ * to take what it can; what has the type of a pipe and cannot be told (a socket) might keep us. */
+static int takes_at_once(HANDLE output)
+{
+    DWORD mode = PIPE_READMODE_BYTE | PIPE_NOWAIT;
+    return GetFileType(output) != FILE_TYPE_PIPE || SetNamedPipeHandleState(output, &mode, NULL, NULL);
+}
+
 /* TerminateProcess rather than __fastfail or abort: those two are exceptions to the system and are reported,
  * dump included; this one runs no handler, no DLL's detach routine and no report. */
 _Noreturn void sr_os_die(const char *message)
 {
     DWORD written;
-    (void)WriteFile(GetStdHandle(STD_ERROR_HANDLE), message, (DWORD)strlen(message), &written, NULL);
+    HANDLE output = GetStdHandle(STD_ERROR_HANDLE);
+    if (takes_at_once(output)) {
+        (void)WriteFile(output, message, (DWORD)strlen(message), &written, NULL);
+    }
     for (;;) {
         TerminateProcess(GetCurrentProcess(), EXIT_AS_FATAL);
     }

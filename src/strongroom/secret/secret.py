@@ -169,7 +169,7 @@ class Secret(_native.Sealed):
 
         Platform notes: Unix reads ``/dev/tty``, whatever standard input is, and what was typed before the question is
         dropped. Windows reads the console, whose lines may be two bytes longer, counted in UTF-8; each character
-        passes through a ``str`` of its own. ``UnsupportedError``, ``EOFError`` and ``termios.error`` are Unix's.
+        passes through a ``str`` of its own. ``termios.error`` is Unix's.
 
         Does not protect against: the kernel's terminal buffer, a terminal emulator or a multiplexer that keeps what is
         typed, a key logger.
