@@ -26,8 +26,10 @@ BUILDS = {
 DEADLINE_SECONDS = 300
 
 HEAP = ("malloc", "realloc")
-CALLS = ("mmap", "munmap", "mprotect", "mlock", "munlock", "madvise", "syscall", "pipe", "read", "write")
-CALLS += ("process_vm_readv", "process_vm_writev")
+CALLS = (
+    *("mmap", "munmap", "mprotect", "mlock", "munlock", "madvise", "syscall", "pipe", "read", "write"),
+    *("process_vm_readv", "process_vm_writev"),
+)
 #: What a program replaces, to make it fail when it likes: the linker sends every call of these to ``__wrap_…``.
 WRAPPED = {"pagemap_test": HEAP, "region_refused_test": CALLS, "region_making_test": CALLS, "region_heap_test": HEAP}
 

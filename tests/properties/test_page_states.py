@@ -232,7 +232,7 @@ class Pages(RuleBasedStateMachine):
                 continue
             assert mapping is not None
             assert mapping.permissions[:3] in allowed
-            assert KEPT_OUT <= mapping.flags
+            assert mapping.flags >= KEPT_OUT
 
     def is_gone(self, mapping: Mapping | None, held: Held) -> bool:
         """Whether a destroyed buffer's address is free, or in other use."""

@@ -81,7 +81,9 @@ def test_a_full_standard_error_does_not_delay_the_end() -> None:
             _winapi.SetNamedPipeHandleState(handle, mode, None, None)
             written = windows.wintypes.DWORD(1)
             while mode == 1 and written.value:
-                windows.kernel32.WriteFile(windows.wintypes.HANDLE(handle), b".", 1, windows.ctypes.byref(written), None)
+                windows.kernel32.WriteFile(
+                    windows.wintypes.HANDLE(handle), b".", 1, windows.ctypes.byref(written), None
+                )
         code = "with LockedBuffer(32).open('rw') as view: poke(address_of(view) - 1, peek(address_of(view) - 1) ^ 1)"
         with Live(code, stderr=writing) as child:
             assert child.process.wait(DEADLINE_SECONDS) == CANARY_DEATH
