@@ -64,10 +64,11 @@ def _kill_if_marked(pid: int, wanted: bytes) -> bool:
         handle = -1  # Linux before 5.3, or a sandbox: then the start time has to say who it is
     try:
         started = journal.start_time(pid)
-        with open(f"/proc/{pid}/environ", "rb") as file:
-            environment = file.read()
+        environment = _environment(pid)
         if not environment:
-            return journal.is_starting(pid)
+            if journal.is_starting(pid):
+                return True
+            environment = _environment(pid)  # it may have come there between the two questions
         if wanted not in environment.split(b"\0"):
             return False
         if handle >= 0:
@@ -80,6 +81,11 @@ def _kill_if_marked(pid: int, wanted: bytes) -> bool:
     finally:
         if handle >= 0:
             os.close(handle)
+
+
+def _environment(pid: int) -> bytes:
+    with open(f"/proc/{pid}/environ", "rb") as file:
+        return file.read()
 
 
 def _undo_directory(record: dict[str, Any]) -> str | None:
