@@ -110,6 +110,20 @@ int bench_pair(unsigned char *page, long count)
     return 0;
 }
 
+/* Address space, one page of it usable, all given back: the system calls behind reserve, commit and release. */
+int bench_reserve_commit_release(size_t reserved_size, long count)
+{
+    size_t size = page_size();
+    while (count-- > 0) {
+        void *start = mmap(NULL, reserved_size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        if (start == MAP_FAILED || mprotect(start, size, PROT_READ | PROT_WRITE) != 0
+            || munmap(start, reserved_size) != 0) {
+            return errno;
+        }
+    }
+    return 0;
+}
+
 typedef int (*decrypt_function)(unsigned char *out, unsigned long long *out_size, unsigned char *unused,
                                 const unsigned char *in, unsigned long long in_size, const unsigned char *bound,
                                 unsigned long long bound_size, const unsigned char *nonce, const unsigned char *key);

@@ -45,6 +45,7 @@ class Helper:
         library.bench_page_make.argtypes = [ctypes.c_int]
         library.bench_page_free.argtypes = [pointer]
         library.bench_make_and_free.argtypes = [ctypes.c_int, ctypes.c_long]
+        library.bench_reserve_commit_release.argtypes = [ctypes.c_size_t, ctypes.c_long]
         library.bench_pair.argtypes = [pointer, ctypes.c_long]
         library.bench_decrypt.argtypes = [
             pointer, ctypes.c_char_p, ctypes.c_ulonglong, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_char_p, pointer,
@@ -69,6 +70,10 @@ class Helper:
         self.page(backing)  # or the reason why there is none
         is_secretmem = backing == "secretmem"
         return lambda count: _must(self._library.bench_make_and_free(is_secretmem, count))
+
+    def reserve_commit_release(self, size: int) -> Loop:
+        """Return the loop that maps address space, makes a page of it usable and unmaps it."""
+        return lambda count: _must(self._library.bench_reserve_commit_release(size, count))
 
     def decrypt(self, function: int, sealed: bytes, bound: bytes, nonce: bytes, key: bytes) -> Loop:
         """Return the loop over a cipher's decryption, called at its address."""

@@ -1,10 +1,11 @@
 """strongroom the way its users call it."""
 
 from itertools import repeat
+from mmap import mmap
 
 from bench.rows import SkipError
 from bench.timing import Loop
-from strongroom import LockedBuffer, Secret, StrongroomError
+from strongroom import LockedBuffer, Secret, StrongroomError, vm
 
 
 def _buffer(size: int, backing: str) -> LockedBuffer:
@@ -58,5 +59,27 @@ def seal_random(size: int) -> Loop:
     def loop(count: int) -> None:
         for _ in repeat(None, count):
             Secret.random(size)
+
+    return loop
+
+
+def reserve_commit_release(size: int) -> Loop:
+    """Return the loop over reserving address space, committing its first page, releasing it."""
+
+    def loop(count: int) -> None:
+        for _ in repeat(None, count):
+            region = vm.reserve(size)
+            region.commit(0, 1)
+            region.release()
+
+    return loop
+
+
+def map_and_close(size: int) -> Loop:
+    """Return the loop over Python's own anonymous mapping: it reserves and commits in one."""
+
+    def loop(count: int) -> None:
+        for _ in repeat(None, count):
+            mmap(-1, size).close()
 
     return loop

@@ -12,6 +12,9 @@ from bench.timing import Loop
 #: Bytes: a key, and what the targets speak of.
 SIZE = 32
 
+#: Bytes of address space, of which one page is used.
+REGION_SIZE = 1 << 20
+
 BACKINGS = ("locked", "secretmem")
 
 
@@ -101,6 +104,15 @@ def _allocate(helper: Callable[[], Helper], rounds: int) -> Group:
     return time_group("allocate", f"allocate {SIZE} B and destroy them, isolated", contenders, rounds)
 
 
+def _regions(helper: Callable[[], Helper], rounds: int) -> Group:
+    contenders = [
+        _contender("bare", "mmap, mprotect, munmap in C", lambda: helper().reserve_commit_release(REGION_SIZE)),
+        _contender("strongroom", "strongroom vm", lambda: ours.reserve_commit_release(REGION_SIZE)),
+        _contender("mmap", "Python's mmap: made writable at once, closed", lambda: ours.map_and_close(REGION_SIZE)),
+    ]
+    return time_group("regions", "reserve 1 MiB, commit a page, release", contenders, rounds)
+
+
 def _second_thread(helper: Callable[[], Helper], rounds: int) -> Group:
     """The first group's work and a sealed secret's, while another thread of this process computes."""
     key, title = "second-thread", "open, read one byte, close, while another thread runs; read the medians (locked)"
@@ -125,6 +137,7 @@ def run(effort: Effort, tell: Callable[[str], None]) -> list[Group]:
         "sealed": lambda: _sealed(helper, effort.rounds),
         "sealing": lambda: _sealing(effort.rounds),
         "allocate": lambda: _allocate(helper, effort.rounds),
+        "regions": lambda: _regions(helper, effort.rounds),
         "second thread": lambda: _second_thread(helper, effort.rounds),
         "startup": lambda: startup.measure(effort.processes),
         "footprint": lambda: footprint.measure(effort.footprint_rounds, effort.footprint_count),

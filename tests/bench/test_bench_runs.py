@@ -19,6 +19,7 @@ GROUPS = {
     "sealed": "bare strongroom nacl aesgcm aesgcm-fresh",
     "sealing": "bare strongroom nacl",
     "allocate": "libsodium bare-locked strongroom-locked bare-secretmem strongroom-secretmem",
+    "regions": "bare strongroom mmap",
     "second-thread": "bare strongroom strongroom-sealed",
     "startup": "bare strongroom first-secret",
     "footprint": "bytes strongroom",

@@ -35,7 +35,6 @@ except LockLimitError as error:
     told["call"] = error.call
 told["made"] = len(kept)
 told["locked"] = observed.status_size("VmLck")
-told["mappings"] = len(observed.mappings())
 def intact():
     for number, buffer in enumerate(kept):
         with buffer.open() as view:

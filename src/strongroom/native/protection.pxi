@@ -27,31 +27,37 @@ def is_protection_possible(protection):
 
 
 cdef unsigned _checked_protection(object protection, bint must_be_possible=True) except? 0:
-    if isinstance(protection, bool) or not PyIndex_Check(protection):
-        raise TypeError(f"protection must be one of the constants of strongroom.vm, not {_describe(protection)}")
-    value = PyNumber_Index(protection)
+    cdef size_t value, base, modifiers
+    try:
+        value = _checked_number(protection, "protection")
+    except ValueError:  # too large, or negative
+        raise ValueError(f"protection {protection:#x} is none of the eight protections, with or without modifiers")
     base = value & 0xFF
-    modifiers = value & ~0xFF
-    if base == 0 or base & (base - 1) or value < 0 or modifiers & ~(SR_GUARD | SR_NO_CACHE | SR_WRITE_COMBINE):
+    modifiers = value & ~<size_t>0xFF
+    if base == 0 or base & (base - 1) or modifiers & ~<size_t>(SR_GUARD | SR_NO_CACHE | SR_WRITE_COMBINE):
         raise ValueError(f"protection {value:#x} is none of the eight protections, with or without modifiers")
     if modifiers & (modifiers - 1) or (modifiers and base == SR_NO_ACCESS):
         raise ValueError(
             f"protection {protection_name(value)}: GUARD, NO_CACHE and WRITE_COMBINE exclude each other and NO_ACCESS")
-    if value & ~<object>sr_os_protections():
+    if value & ~<size_t>sr_os_protections():
         if must_be_possible:
             raise UnsupportedError(
                 f"{protection_name(value)} can become nothing for private memory on this system"
                 + (": private pages are copied on write by themselves, use READ_WRITE"
-                   if base in (SR_WRITE_COPY, SR_EXECUTE_WRITE_COPY) else ""))
+                   if base == SR_WRITE_COPY or base == SR_EXECUTE_WRITE_COPY else ""))
         return 0
-    return value
+    return <unsigned>value
 
 
 cdef size_t _checked_number(object value, str what) except? 0:
     """An offset, size or address: not negative, and no more than this machine can count to."""
-    if isinstance(value, bool) or not PyIndex_Check(value):
-        raise TypeError(f"{what} must be an integer, not {_describe(value)}")
-    number = PyNumber_Index(value)
-    if not 0 <= number <= SIZE_MAX:
-        raise ValueError(f"{what} must be from 0 to {SIZE_MAX:,}, not {number:,}")
+    cdef size_t number
+    if type(value) is not int:
+        if isinstance(value, bool) or not PyIndex_Check(value):
+            raise TypeError(f"{what} must be an integer, not {_describe(value)}")
+        value = PyNumber_Index(value)
+    try:
+        number = value
+    except OverflowError:
+        raise ValueError(f"{what} must be from 0 to {SIZE_MAX:,}, not {value:,}") from None
     return number

@@ -250,6 +250,8 @@ def reserve(size: int, *, address: int | None = None, near: int | None = None, t
 
     Version added: 0.1.
     """
+    if address is None and near is None and not top_down:
+        return Region(size)  # nothing to parse: the one way that is called often
     return Region(size, address=address, near=near, top_down=top_down)
 
 

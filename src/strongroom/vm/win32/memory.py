@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
 from strongroom import _native
 from strongroom._native import PAGE_SIZE
@@ -12,6 +13,9 @@ from strongroom.vm.query import PageInfo, query
 from strongroom.vm.region import Region
 from strongroom.vm.win32 import constants as c
 from strongroom.vm.win32.errors import Translated, address, fail_unless
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
 
 _STATES = {"free": c.MEM_FREE, "reserved": c.MEM_RESERVE, "committed": c.MEM_COMMIT}
 _TYPES = {"": 0, "private": c.MEM_PRIVATE, "mapped": c.MEM_MAPPED, "image": c.MEM_IMAGE}
@@ -248,12 +252,21 @@ def MmUnsecureVirtualMemory(SecureHandle: int) -> None:
     del _secured[SecureHandle]
 
 
-def RtlMoveMemory(Destination: int, Source: int | bytes, Length: int) -> None:
-    """Copy bytes to an allocation, from bytes or from another one; a forbidden page is an error, not a fault."""
+def RtlMoveMemory(Destination: int | Buffer, Source: int | Buffer, Length: int) -> None:
+    """Copy bytes; each side is an address in an allocation, or a buffer. A forbidden page is an error, not a fault."""
     call = "RtlMoveMemory"
+    if not Length:
+        return
     with Translated(call):
         if isinstance(Source, int):
-            source, _, _ = within(call, address(call, Source), Length)
-            Source = source.read(Source - source.address, Length)
-        target, _, _ = within(call, address(call, Destination), Length)
-        target.write(Destination - target.address, memoryview(Source)[:Length])
+            region, _, _ = within(call, address(call, Source), Length)
+            Source = region.read(Source - region.address, Length)
+        with memoryview(Source).cast("B") as data:
+            fail_unless(Length <= len(data), call, c.ERROR_INVALID_PARAMETER, f"the source has {len(data)} bytes")
+            if isinstance(Destination, int):
+                region, _, _ = within(call, address(call, Destination), Length)
+                region.write(Destination - region.address, data[:Length])
+                return
+            with memoryview(Destination).cast("B") as target:
+                fail_unless(Length <= len(target), call, c.ERROR_INVALID_PARAMETER, f"there is room for {len(target)}")
+                target[:Length] = data[:Length]
