@@ -248,7 +248,7 @@ def limit_locks(size: int) -> None:
     """
     if sys.platform == "win32":
         if os.environ.get("SR_TEST_LOCK_LIMIT") != str(size):
-            skip(f"needs Wine with a lock limit of {size} bytes: .ci/windows runs these tests again under one")
+            skip(f"needs Wine started with a lock limit of {size} bytes (.ci/windows does so with 65536)")
         return
     _soft, hard = resource.getrlimit(resource.RLIMIT_MEMLOCK)
     if hard not in (-1, resource.RLIM_INFINITY) and hard < size:

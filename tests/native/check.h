@@ -1,13 +1,12 @@
-/* What every native test program is made of: named checks, children that may die, and what the kernel itself
- * says about this process's memory (proc(5)). A program ends with `return check_result();`. */
+/* What the native test programs for Linux are made of: named checks, children that may die, and what the kernel
+ * itself says about this process's memory (proc(5)). A program ends with `return check_result();`. */
 #ifndef SR_CHECK_H
 #define SR_CHECK_H
 
+#include "named_checks.h"
+
 #include <dirent.h>
 #include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -19,37 +18,6 @@
 #else
 #define HAS_ASAN 0
 #endif
-
-#define UNUSED __attribute__((unused))
-
-static int checks_made, checks_failed;
-
-#define CHECK(behaviour, condition) check_that((behaviour), (condition) != 0, #condition, __LINE__)
-
-UNUSED static int check_that(const char *behaviour, int holds, const char *condition, int line)
-{
-    checks_made++;
-    checks_failed += !holds;
-    if (holds) {
-        printf("ok    %s\n", behaviour);
-    } else {
-        printf("FAIL  %s\n      line %d: %s\n", behaviour, line, condition);
-    }
-    fflush(stdout);
-    return holds;
-}
-
-UNUSED static void skip(const char *behaviour, const char *reason)
-{
-    printf("skip  %s: %s\n", behaviour, reason);
-    fflush(stdout);
-}
-
-UNUSED static int check_result(void)
-{
-    printf("%d checks, %d failed\n", checks_made, checks_failed);
-    return checks_failed == 0 ? 0 : 1;
-}
 
 /* ---- children ---- */
 
@@ -200,16 +168,6 @@ UNUSED static int count_open_files(void)
         closedir(directory);
     }
     return count;
-}
-
-UNUSED static int is_all(const void *bytes, size_t size, unsigned char value)
-{
-    for (size_t i = 0; i < size; i++) {
-        if (((const volatile unsigned char *)bytes)[i] != value) {
-            return 0;
-        }
-    }
-    return 1;
 }
 
 #endif

@@ -1,6 +1,6 @@
 /* The envelope: nonces, what is bound into it, tampering. The engine here is a stand-in that records what it is
  * given and binds every input into its tag; it is no cipher. The real ones are tested from Python. */
-#include "check.h"
+#include "named_checks.h"
 #include "sealing.h"
 
 #include <stdint.h>

@@ -34,7 +34,8 @@ CALLS = (
 WRAPPED = {"pagemap_test": HEAP, "region_refused_test": CALLS, "region_making_test": CALLS, "region_heap_test": HEAP}
 
 pytestmark = pytest.mark.skipif(
-    not sys.platform.startswith("linux"), reason="the C tests read Linux's /proc; other systems are compiled by .ci"
+    not sys.platform.startswith("linux"),
+    reason="these C tests read Linux's /proc; Windows' are run by .ci/windows",
 )
 
 

@@ -1,7 +1,5 @@
 """Limits: what the system will keep in RAM, what happens beyond it, and that we say what the system says."""
 
-import resource
-
 import pytest
 
 import observed
@@ -9,6 +7,7 @@ from children import succeed
 from pages import needs_proc
 from strongroom import UnsupportedError, vm
 
+resource = pytest.importorskip("resource", reason="needs a Unix: its lock limit")
 pytestmark = needs_proc
 
 

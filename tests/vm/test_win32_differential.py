@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+import needs
 import win32calls
 
 #: What kernel32 answered inside Wine 8.0: python win32calls.py kernel32 1 150 60. Where a fresh one was made
@@ -102,6 +103,11 @@ def comparison() -> tuple[int, dict[str, int], list[Any]]:
     return steps, seen, unexplained
 
 
+@pytest.mark.xfail(
+    needs.WINDOWS,
+    strict=True,
+    reason="on Windows reservations are made inaccessible: AllocationProtect is not the caller's",
+)
 def test_results_codes_and_queries_agree(comparison: tuple[int, dict[str, int], list[Any]]) -> None:
     """The same calls give the same results, error codes and VirtualQuery answers, but for the named deviations."""
     steps, _, unexplained = comparison
@@ -109,6 +115,7 @@ def test_results_codes_and_queries_agree(comparison: tuple[int, dict[str, int], 
     assert steps > 1_000
 
 
+@pytest.mark.skipif(needs.WINDOWS, reason="the table is of systems other than Windows, which has PAGE_NOCACHE")
 def test_each_deviation_is_real(comparison: tuple[int, dict[str, int], list[Any]]) -> None:
     """A deviation that no longer occurs has no business in the table."""
     _, seen, _ = comparison

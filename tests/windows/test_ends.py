@@ -1,5 +1,7 @@
 """Every normal end of a process wipes: seen from another one, while the first is held in its last moments."""
 
+import contextlib
+import os
 import subprocess
 import sys
 import time
@@ -8,6 +10,9 @@ import pytest
 
 if sys.platform != "win32":
     pytest.skip("needs Windows, or Wine: run .ci/windows", allow_module_level=True)
+
+import _winapi
+import msvcrt
 
 from children import CANARY_DEATH, DEADLINE_SECONDS, Live
 from observed import Memory
@@ -35,6 +40,7 @@ ENDS = {
     "an unhandled exception": "raise KeyError('mine')",
     "inside an open block": "access = buffer.open('rw'); view = access.__enter__(); sys.exit(3)",
 }
+PIPE_WAIT, PIPE_NOWAIT = 0, 1
 MARK = bytes(range(60, 92))
 
 
@@ -68,22 +74,14 @@ def test_an_end_without_exit_wipes_nothing() -> None:
 
 def test_a_full_standard_error_does_not_delay_the_end() -> None:
     """A damaged canary, and a pipe for the last words that nobody empties: it ends all the same, without waiting."""
-    import _winapi
-    import msvcrt
-    import os
-
-    import observed_windows as windows
-
     reading, writing = os.pipe()
     try:
         handle = msvcrt.get_osfhandle(writing)
-        for mode in (1, 0):  # PIPE_NOWAIT to fill it, PIPE_WAIT as a child expects it
-            _winapi.SetNamedPipeHandleState(handle, mode, None, None)
-            written = windows.wintypes.DWORD(1)
-            while mode == 1 and written.value:
-                windows.kernel32.WriteFile(
-                    windows.wintypes.HANDLE(handle), b".", 1, windows.ctypes.byref(written), None
-                )
+        _winapi.SetNamedPipeHandleState(handle, PIPE_NOWAIT, None, None)
+        with contextlib.suppress(OSError):
+            while True:
+                os.write(writing, b".")
+        _winapi.SetNamedPipeHandleState(handle, PIPE_WAIT, None, None)
         code = "with LockedBuffer(32).open('rw') as view: poke(address_of(view) - 1, peek(address_of(view) - 1) ^ 1)"
         with Live(code, stderr=writing) as child:
             assert child.process.wait(DEADLINE_SECONDS) == CANARY_DEATH
