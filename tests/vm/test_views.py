@@ -1,6 +1,7 @@
 """Views: the region's own bytes for a block, which nobody can take away while they are in use."""
 
 import gc
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -102,7 +103,7 @@ def test_after_its_block_a_view_is_over() -> None:
             access.__enter__()
 
 
-KEEPERS = {
+KEEPERS: dict[str, Callable[[Any], Any]] = {
     "memoryview": memoryview,
     "slice of a memoryview": lambda view: memoryview(view)[1:],
     "memoryview of a slice": lambda view: memoryview(view[2:]),
