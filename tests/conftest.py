@@ -6,6 +6,10 @@ import pytest
 
 from strongroom import LockedBuffer, UnsupportedError
 
+#: About Unix processes from their first line on; the rest of tests/vm skips by name what it cannot observe elsewhere.
+_UNIX_ONLY = ["vm/test_lock_limits.py", "vm/test_permanent.py", "vm/test_races.py", "vm/test_refusals.py"]
+collect_ignore = [] if sys.platform.startswith("linux") else _UNIX_ONLY
+
 
 def _has_secretmem() -> bool:
     try:

@@ -10,7 +10,6 @@ import errno
 import mmap
 import os
 import sys
-from collections.abc import Iterator
 from typing import NamedTuple
 
 import pytest
@@ -67,24 +66,31 @@ class Seen(NamedTuple):
 _GONE = Seen("gone", False)
 
 
-def _entries(text: bytes) -> Iterator[tuple[int, int, str, bool]]:
-    """Yield start, end, letters and lock of each entry of smaps."""
-    head = b""
-    for line in text.splitlines():
-        if line.startswith(b"VmFlags:"):
-            span, letters = head.split(b" ", 2)[:2]
-            low, high = span.split(b"-")
-            yield int(low, 16), int(high, 16), letters[:3].decode(), b" lo" in line
-        elif not line[:1].isupper():
-            head = line
+Entry = tuple[int, int, str, bool]
 
 
-def seen(address: int, size: int) -> list[Seen]:
-    """Return what each page of a range is, as smaps says."""
+def listing() -> list[Entry]:
+    """Return start, end, letters and lock of each entry of smaps.
+
+    Each entry has as many lines as the first one, on every kernel; that is checked, and makes it fast.
+    """
     with open("/proc/self/smaps", "rb", buffering=1 << 20) as file:
-        text = file.read()
+        lines = file.read().split(b"\n")
+    step = next(number for number, line in enumerate(lines) if line.startswith(b"VmFlags:")) + 1
+    entries = []
+    for head, flags in zip(lines[::step], lines[step - 1 :: step], strict=False):
+        assert flags.startswith(b"VmFlags:")
+        span, permissions = head.split(b" ", 2)[:2]
+        low, high = span.split(b"-")
+        entries.append((int(low, 16), int(high, 16), permissions[:3].decode(), b" lo" in flags))
+    assert len(lines) == len(entries) * step + 1
+    return entries
+
+
+def seen(address: int, size: int, among: list[Entry] | None = None) -> list[Seen]:
+    """Return what each page of a range is, as smaps says."""
     pages = [_GONE] * (size // PAGE)
-    for start, end, letters, is_locked in _entries(text):
+    for start, end, letters, is_locked in listing() if among is None else among:
         for page in range(max(0, start - address) // PAGE, max(0, min(end, address + size) - address) // PAGE):
             pages[page] = Seen(letters, is_locked)
     return pages

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pages import PAGE, letters, needs_proc, resident, seen
+from pages import PAGE, letters, needs_fork, needs_proc, resident, seen
 from strongroom import AccessError, SystemCallError, vm
 
 GIBIBYTE = 1 << 30
@@ -121,6 +121,26 @@ def test_the_example_of_the_manual() -> None:
         assert region.decommit(0, 8) == (0, PAGE)
         with pytest.raises(AccessError, match="reserved, not committed"):
             region.read(0, 5)
+
+
+@needs_fork
+def test_regions_are_private() -> None:
+    """A child has its own copy: what it writes there is not in the parent's."""
+    import mmap
+
+    from children import forked
+
+    with vm.allocate(PAGE) as region, mmap.mmap(-1, PAGE) as shared:  # the control: this one is shared
+        region.write(0, b"ours")
+
+        def write() -> bytes:
+            region.write(0, b"child")
+            shared[:5] = b"child"
+            return region.read(0, 5)
+
+        assert forked(write) == "b'child'"
+        assert region.read(0, 5) == b"ours\0"
+        assert shared[:5] == b"child"
 
 
 @needs_proc

@@ -110,7 +110,7 @@ class Region(_native.Region):
             SystemCallError: The kernel refused to seal.
 
         Platform notes: what counts as more restrictive is the Windows kernel's answer, on every system: what can be
-        executed can be read, and a guard page satisfies no mode. docs/vm.md prints the whole matrix.
+        executed can be read, and a guard page satisfies no mode. docs/vm/securing.md prints the whole matrix.
 
         Does not protect against: code that calls the system itself, unless permanent; and then still munlock, a write
         through /proc/self/mem, MADV_DONTDUMP taken back. A handle means nothing in a forked child.
