@@ -49,6 +49,16 @@ def protection_at(address: int) -> str:
     return "gone" if mapping is None else mapping.permissions[:3]
 
 
+def pages(address: int, size: int) -> list[str]:
+    """Return ``gone``, ``rw-`` or, if locked and sealed, ``rw- lo sl`` for each page of a range.
+
+    Page by page, because what lies beside the range may be one mapping with it.
+    """
+    listing = mappings()
+    among = [mapping_at(page, listing) for page in range(address, address + size, PAGE)]
+    return ["gone" if m is None else " ".join([m.permissions[:3], *sorted({"lo", "sl"} & m.flags)]) for m in among]
+
+
 def status_size(field: str, pid: int | str = "self") -> int:
     """Return a kB field of a process's status, in bytes."""
     with open(f"/proc/{pid}/status", encoding="utf-8", errors="replace") as file:
