@@ -25,9 +25,21 @@ BUILDS = {
 }
 DEADLINE_SECONDS = 300
 
-HEAP = ("malloc", "realloc")
-CALLS = ("mmap", "munmap", "mprotect", "mlock", "munlock", "madvise", "syscall", "pipe", "read", "write")
-CALLS += ("process_vm_readv", "process_vm_writev")
+HEAP = ["malloc", "realloc"]
+CALLS = [
+    "mmap",
+    "munmap",
+    "mprotect",
+    "mlock",
+    "munlock",
+    "madvise",
+    "syscall",
+    "process_vm_readv",
+    "process_vm_writev",
+    "pipe",
+    "read",
+    "write",
+]
 #: What a program replaces, to make it fail when it likes: the linker sends every call of these to ``__wrap_…``.
 WRAPPED = {"pagemap_test": HEAP, "region_refused_test": CALLS, "region_making_test": CALLS, "region_heap_test": HEAP}
 
