@@ -53,3 +53,20 @@ def test_control_what_is_kept_is_seen() -> None:
     _, resident, locked, size, _ = json.loads(succeed("kept = []\n" + CYCLES.format(cycles=100_00, more=more)))
     assert locked == 100 * 4096
     assert min(resident, size) >= 100 * 4096
+
+
+def test_a_child_gives_back_what_its_parent_secured() -> None:
+    """A handle means nothing after a fork: the child's region goes with its last reference, the parent's stays."""
+    out = succeed("""
+        from strongroom import vm
+        region = vm.allocate(100 * vm.PAGE_SIZE)
+        address, handle = region.address, region.secure()
+        def drop():
+            global region, handle
+            del handle, region
+            gc.collect()
+            return protection_at(address)
+        print(protection_at(address), children.forked(drop), protection_at(address))
+        handle.unsecure()
+    """)
+    assert out.split() == ["rw-", "gone", "rw-"]
