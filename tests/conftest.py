@@ -1,6 +1,7 @@
 """What all tests share: the backings this system has, and where a test can run at all."""
 
 import signal
+import sys
 
 import pytest
 

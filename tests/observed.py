@@ -27,6 +27,7 @@ __all__ = [
     "descriptors",
     "mapping_at",
     "mappings",
+    "pages",
     "protection_at",
     "status_size",
 ]
@@ -44,6 +45,16 @@ def protection_at(address: int) -> str:
     """Return ``r--``, ``rw-`` or ``---`` for mapped memory of this process, ``gone`` for any other."""
     mapping = mapping_at(address)
     return "gone" if mapping is None else mapping.permissions[:3]
+
+
+def pages(address: int, size: int) -> list[str]:
+    """Return ``gone``, ``rw-`` or, if locked and sealed, ``rw- lo sl`` for each page of a range.
+
+    Page by page, because what lies beside the range may be one mapping with it.
+    """
+    listing = mappings()
+    among = [mapping_at(page, listing) for page in range(address, address + size, PAGE)]
+    return ["gone" if m is None else " ".join([m.permissions[:3], *sorted({"lo", "sl"} & m.flags)]) for m in among]
 
 
 def address_of(buffer: object) -> int:

@@ -191,7 +191,8 @@ int main(int argc, char **argv)
     struct sigaction action = {.sa_handler = on_fault, .sa_flags = SA_NODEFER};
     sigaction(SIGSEGV, &action, NULL);
     sigaction(SIGBUS, &action, NULL);
-    alarm((unsigned)seconds + 60); /* a run table without order can be walked for ever */
+    setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
+    alarm((unsigned)seconds + 30); /* a run table without order can be walked for ever */
     begin_regions();
     for (size_t i = 0; i < REGIONS; i++) {
         pthread_rwlock_init(&shared[i].door, NULL);

@@ -49,7 +49,6 @@ typedef struct picture {
 static picture picture_of(sr_region *region)
 {
     picture now;
-    sr_request request;
     memset(&now, 0, sizeof now);
     now.locked_kb = status_number("VmLck");
     now.mapped_kb = HAS_ASAN ? 0 : status_number("VmSize");
@@ -57,15 +56,14 @@ static picture picture_of(sr_region *region)
     if (region->address == NULL) {
         return now;
     }
-    (void)ask(region, SR_LIST, 0, PAGES, 0, &request);
-    now.run_count = request.run_count;
-    for (size_t i = 0; i < request.run_count; i++) { /* field by field: there may be padding between them */
-        now.runs[i].first = request.runs[i].first;
-        now.runs[i].locks = request.runs[i].locks;
-        now.runs[i].protection = request.runs[i].protection;
-        now.runs[i].is_kept = request.runs[i].is_kept;
+    now.run_count = region->pages.run_count;
+    for (size_t i = 0; i < now.run_count; i++) { /* field by field: there may be padding between them */
+        const sr_run *run = &region->pages.runs[i];
+        now.runs[i].first = run->first;
+        now.runs[i].locks = run->locks;
+        now.runs[i].protection = run->protection;
+        now.runs[i].is_kept = run->is_kept;
     }
-    free(request.runs);
     now.hold_count = region->hold_count;
     look_at(region->address, PAGES, now.pages);
     for (size_t i = 0; i < PAGES; i++) {

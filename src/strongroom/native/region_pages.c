@@ -16,11 +16,26 @@ sr_stretch sr_stretch_at(const sr_region *region, size_t first, size_t end)
     return part;
 }
 
+/* Where the pages end that look like `first` to a caller, who is not told of other people's locks. */
+static size_t end_of_alike(const sr_region *region, size_t first, size_t end)
+{
+    sr_stretch part = sr_stretch_at(region, first, end), next = part;
+    size_t page = first;
+    do {
+        page += next.count;
+        if (page == end) {
+            break;
+        }
+        next = sr_stretch_at(region, page, end);
+    } while (next.run.protection == part.run.protection && next.run.locks == part.run.locks);
+    return page;
+}
+
 sr_answer sr_do_list(sr_region *region, sr_request *request)
 {
     size_t end = request->first + request->count, count = 0;
     for (size_t page = request->first; page < end; count++) {
-        page += sr_stretch_at(region, page, end).count;
+        page = end_of_alike(region, page, end);
     }
     sr_run *runs = malloc((count + 1) * sizeof *runs); /* the last one only says where the others end */
     if (runs == NULL) {
@@ -28,10 +43,9 @@ sr_answer sr_do_list(sr_region *region, sr_request *request)
     }
     size_t i = 0;
     for (size_t page = request->first; page < end; i++) {
-        sr_stretch part = sr_stretch_at(region, page, end);
-        runs[i] = part.run;
+        runs[i] = sr_stretch_at(region, page, end).run;
         runs[i].first = page;
-        page += part.count;
+        page = end_of_alike(region, page, end);
     }
     runs[i] = (sr_run){.first = end};
     request->runs = runs;

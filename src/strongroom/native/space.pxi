@@ -97,9 +97,8 @@ cdef class AddressSpace:
         self.delist()
         if self.region.address == NULL:
             return
-        if self.region.hold_count == 0:  # Views and handles keep the region alive: what is left is permanent
-            request.verb = SR_RELEASE
-            self.do(&request)
+        request.verb = SR_RELEASE  # Views and handles keep the region alive: a hold that refuses this is permanent
+        self.do(&request)
         sr_region_end(&self.region)
 
     cdef sr_answer do(self, sr_request *request) noexcept:
