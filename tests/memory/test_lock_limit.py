@@ -39,6 +39,7 @@ except LockLimitError as error:
     told["call"] = error.call
 told["made"] = len(kept)
 told["locked"] = observed.status_size("VmLck")
+observed.mappings()  # the first time Python asks for memory to read and split the listing
 told["mappings"] = len(observed.mappings())
 def intact():
     for number, buffer in enumerate(kept):
