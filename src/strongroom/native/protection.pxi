@@ -28,6 +28,8 @@ def is_protection_possible(protection):
 
 cdef unsigned _checked_protection(object protection, bint must_be_possible=True) except? 0:
     cdef size_t value, base, modifiers
+    if isinstance(protection, bool) or not PyIndex_Check(protection):
+        raise TypeError(f"protection must be one of the constants of strongroom.vm, not {_describe(protection)}")
     try:
         value = _checked_number(protection, "protection")
     except ValueError:  # too large, or negative
