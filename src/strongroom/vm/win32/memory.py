@@ -7,11 +7,13 @@ import os
 from strongroom import _native
 from strongroom._native import PAGE_SIZE
 from strongroom.exceptions import AccessError, ForkedError, Win32Error
+from strongroom.vm.mapping import MappedView
 from strongroom.vm.protection import protection_name
 from strongroom.vm.query import PageInfo, query
 from strongroom.vm.region import Region
 from strongroom.vm.win32 import constants as c
 from strongroom.vm.win32.errors import Translated, address, fail_unless
+from strongroom.vm.win32.views import protect_view, view_within
 
 _STATES = {"free": c.MEM_FREE, "reserved": c.MEM_RESERVE, "committed": c.MEM_COMMIT}
 _TYPES = {"": 0, "private": c.MEM_PRIVATE, "mapped": c.MEM_MAPPED, "image": c.MEM_IMAGE}
@@ -149,6 +151,10 @@ def VirtualProtect(lpAddress: int, dwSize: int, flNewProtect: int, lpflOldProtec
         raise Win32Error(call, c.ERROR_NOACCESS, "lpflOldProtect must be an object with a value")
     fail_unless(dwSize > 0, call, c.ERROR_INVALID_PARAMETER, f"{dwSize} bytes")
     _check_protection(call, flNewProtect)
+    mapped = view_within(call, place, dwSize)
+    if mapped is not None:
+        lpflOldProtect.value = protect_view(call, *mapped, flNewProtect)
+        return True
     region, offset, size = within(call, place, dwSize)
     _fail_unless_committed(call, c.ERROR_INVALID_ADDRESS, region, offset, size)
     _fail_unless_possible(call, flNewProtect)
@@ -188,6 +194,8 @@ def _size_whatever_the_locks(info: PageInfo) -> int:
 
 def VirtualLock(lpAddress: int, dwSize: int) -> bool:
     """Keep pages in RAM; not counted, as on Windows: one unlock undoes any number. Returns True."""
+    if _lock_mapped("VirtualLock", lpAddress, dwSize):
+        return True
     region, offset, size = _lockable("VirtualLock", lpAddress, dwSize)
     done = []
     try:
@@ -205,11 +213,24 @@ def VirtualLock(lpAddress: int, dwSize: int) -> bool:
 
 def VirtualUnlock(lpAddress: int, dwSize: int) -> bool:
     """Let the system page out what ``VirtualLock`` kept; returns True."""
+    if _lock_mapped("VirtualUnlock", lpAddress, dwSize):
+        return True
     region, offset, size = _lockable("VirtualUnlock", lpAddress, dwSize)
     is_locked = all(run.locks for run in region.pages(offset, size))
     fail_unless(is_locked, "VirtualUnlock", c.ERROR_NOT_LOCKED, "a page of the range is not locked")
     with Translated("VirtualUnlock"):
         region.unlock(offset, size)
+    return True
+
+
+def _lock_mapped(call: str, place: int, size: int) -> bool:
+    """Lock or unlock pages of a view; whether it is one."""
+    mapped = view_within(call, address(call, place), size) if size > 0 else None
+    if mapped is None:
+        return False
+    view, offset, size = mapped
+    with Translated(call, c.ERROR_NOACCESS):
+        (view.lock if call == "VirtualLock" else view.unlock)(offset, size)
     return True
 
 
@@ -249,11 +270,22 @@ def MmUnsecureVirtualMemory(SecureHandle: int) -> None:
 
 
 def RtlMoveMemory(Destination: int, Source: int | bytes, Length: int) -> None:
-    """Copy bytes to an allocation, from bytes or from another one; a forbidden page is an error, not a fault."""
+    """Copy bytes to an allocation or a view, from bytes or from another one; a forbidden page is an error, no fault."""
     call = "RtlMoveMemory"
     with Translated(call):
         if isinstance(Source, int):
-            source, _, _ = within(call, address(call, Source), Length)
-            Source = source.read(Source - source.address, Length)
-        target, _, _ = within(call, address(call, Destination), Length)
-        target.write(Destination - target.address, memoryview(Source)[:Length])
+            source, start = _holder(call, Source, Length)
+            Source = source.read(start, Length)
+        target, start = _holder(call, Destination, Length)
+        target.write(start, memoryview(Source)[:Length])
+
+
+def _holder(call: str, place: int, size: int) -> tuple[Region | MappedView, int]:
+    """The region or view that a range of bytes lies in, and its offset there."""
+    mapped = view_within(call, address(call, place), size)
+    if mapped is None:
+        region, _, _ = within(call, place, size)
+        return region, place - region.address
+    view, offset, length = mapped
+    fail_unless(length == size, call, c.ERROR_NOACCESS, "the view ends before that")
+    return view, offset
