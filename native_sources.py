@@ -9,18 +9,27 @@ from pathlib import Path
 _ROOT = Path(__file__).parent
 _NATIVE = Path("src/strongroom/native")
 
-_BSD = ("os_posix.c", "os_posix_process.c", "os_bsd.c", "os_darwin_bsd.c", "os_pipe.c", "os_lacking.c")
+_UNIX = ("os_posix.c", "os_posix_process.c", "os_posix_mapping.c", "os_pipe.c")
+_BSD = (*_UNIX, "os_bsd.c", "os_darwin_bsd.c", "os_darwin_bsd_mapping.c", "os_lacking.c")
 _OF_PLATFORM = {
-    "linux": ("os_posix.c", "os_posix_process.c", "os_linux.c", "os_pipe.c"),
-    "darwin": ("os_posix.c", "os_posix_process.c", "os_darwin.c", "os_darwin_bsd.c", "os_pipe.c", "os_lacking.c"),
+    "linux": (*_UNIX, "os_linux.c", "os_linux_mapping.c"),
+    "darwin": (*_UNIX, "os_darwin.c", "os_darwin_bsd.c", "os_darwin_bsd_mapping.c", "os_lacking.c"),
     "freebsd": _BSD,
     "netbsd": _BSD,
     "openbsd": _BSD,
-    "windows": ("os_windows.c", "os_windows_process.c", "os_windows_environment.c", "os_lacking.c"),
+    "windows": (
+        "os_windows.c",
+        "os_windows_process.c",
+        "os_windows_environment.c",
+        "os_windows_mapping.c",
+        "os_lacking.c",
+    ),
 }
 
-# BCryptGenRandom, LsaNtStatusToWinError.
-_WINDOWS_LIBRARIES = ("bcrypt", "advapi32")
+# BCryptGenRandom, LsaNtStatusToWinError, CryptProtectMemory.
+_WINDOWS_LIBRARIES = ("bcrypt", "advapi32", "crypt32")
+# shm_open, before glibc 2.34; an empty library since.
+_LINUX_LIBRARIES = ("rt",)
 # pthread_atfork, where the C library has no threads of its own.
 _THREADS_APART = ("freebsd", "netbsd", "openbsd")
 
@@ -45,6 +54,8 @@ def libraries(platform: str) -> list[str]:
     """Return the names of the libraries to link with, besides the C library."""
     if platform == "windows":
         return list(_WINDOWS_LIBRARIES)
+    if platform == "linux":
+        return list(_LINUX_LIBRARIES)
     return ["pthread"] if platform in _THREADS_APART else []
 
 

@@ -1,8 +1,8 @@
 """Compile and link the native code for every operating system strongroom names.
 
 Uses zig as a cross compiler (``pip install ziglang``). For each target all of its C files are compiled with warnings as
-errors, then linked with a program that takes the address of each function ``sr_os.h`` declares: what a system's files
-leave out is an undefined symbol, what they define twice a duplicate one, and what a C library or the named libraries
+errors, then linked with a program that takes the address of each function that ``sr_os*.h`` declare: what a system's
+files leave out is an undefined symbol, what they define twice a duplicate one, and what a C library or the named libraries
 do not have fails as well. Nothing is run. Windows is checked with mingw's headers, not with Microsoft's.
 
 The first run builds start-up files for each target, about a minute apiece on two cores; later ones take seconds.
@@ -40,7 +40,7 @@ WARNINGS = [
     "-Wimplicit-fallthrough",
 ]
 
-HEADER = ROOT / "src/strongroom/native/sr_os.h"
+HEADERS = sorted((ROOT / "src/strongroom/native").glob("sr_os*.h"))
 
 
 def declared_functions(header: str) -> list[str]:
@@ -73,7 +73,7 @@ def check(target: str, platform: str, program: Path, directory: Path) -> tuple[b
 
 def main() -> int:
     """Check every target; 0 if all compile and link."""
-    functions = declared_functions(HEADER.read_text())
+    functions = declared_functions("".join(header.read_text() for header in HEADERS))
     with tempfile.TemporaryDirectory() as name, ThreadPoolExecutor(os.cpu_count()) as pool:
         directory = Path(name)
         program = directory / "needs_all.c"

@@ -21,7 +21,7 @@ def bare_decrypt(helper: Helper, size: int) -> Loop:
     Raises:
         SkipError: The installed PyNaCl does not start.
     """
-    from strongroom.secret.sealing import AEGIS_256, XCHACHA20_POLY1305
+    from strongroom._sodium import AEGIS_256, XCHACHA20_POLY1305
 
     sodium = import_module("nacl._sodium")
     lib, ffi = sodium.lib, sodium.ffi

@@ -1,7 +1,7 @@
 # What the C layer declares, as far as _native.pyx uses it; the headers say what each thing means.
 
 from cpython.object cimport PyObject
-from libc.stdint cimport int64_t, uint64_t
+from libc.stdint cimport int64_t, intptr_t, uint64_t
 
 cdef extern from "Python.h":
     int Py_AtExit(void (*function)() noexcept)
@@ -55,6 +55,22 @@ cdef extern from "native/sr_os.h" nogil:
     int sr_os_copy(void *to, const void *source, size_t size, sr_error *error)
     int sr_os_working_set(size_t *minimum, size_t *maximum, sr_error *error)
     int sr_os_set_working_set(size_t minimum, size_t maximum, sr_error *error)
+
+    int sr_os_protect(void *address, size_t size, unsigned protection, sr_error *error)
+    int sr_os_lock(void *address, size_t size, sr_error *error)
+    int sr_os_unlock(void *address, size_t size, sr_error *error)
+
+cdef extern from "native/sr_os_mapping.h" nogil:
+    int sr_os_section_create(intptr_t file, unsigned protection, uint64_t *size, intptr_t *section, sr_error *error)
+    int sr_os_section_named(const char *name, unsigned protection, uint64_t *size, intptr_t *section, int *existed,
+                            sr_error *error)
+    void sr_os_section_close(intptr_t section, const char *name, int is_maker)
+    int sr_os_map_view(intptr_t section, uint64_t offset, size_t *size, sr_protection protection, void **address,
+                       sr_error *error)
+    int sr_os_unmap_view(void *address, size_t size, sr_error *error)
+    int sr_os_flush_view(void *address, size_t size, sr_error *error)
+    int sr_os_crypt_protect(void *address, size_t size, unsigned flags, sr_error *error)
+    int sr_os_crypt_unprotect(void *address, size_t size, unsigned flags, sr_error *error)
 
 cdef extern from "native/generation.h" nogil:
     uint64_t sr_generation()

@@ -4,7 +4,7 @@
 Five nouns. A **Block** owns guarded pages (one secret). An **Access** is one use of a block, from entering a ``with``
 to leaving it; what the user gets inside is a **View**. A **Sealed** owns ciphertext and borrows a block, its *room*,
 for as long as at least one access to it is open. A **Region** is address space with the page states of Windows; it keeps
-no secrets, and shares the View.
+no secrets, and shares the View. A **Section** is memory that MappedViews show, a file's or shared by its name.
 
 A block closes when its last access has ended *and* the last buffer that a View handed out (to a memoryview, an
 array) is gone. Python's reference counts do that bookkeeping: whoever holds such a buffer holds the View, the View
@@ -28,7 +28,7 @@ from cpython.object cimport PyObject
 from cpython.ref cimport Py_INCREF
 from cpython.slice cimport PySlice_Unpack, PySlice_AdjustIndices
 from libc.errno cimport ENOSYS
-from libc.stdint cimport SIZE_MAX, UINTPTR_MAX, uint64_t
+from libc.stdint cimport SIZE_MAX, UINTPTR_MAX, intptr_t, uint64_t
 from libc.stdlib cimport free
 from libc.string cimport memmove, memset
 
@@ -143,3 +143,6 @@ include "native/region.pxi"
 include "native/refusals.pxi"
 include "native/holding.pxi"
 include "native/machine.pxi"
+include "native/mapping.pxi"
+include "native/mapped_access.pxi"
+include "native/section.pxi"

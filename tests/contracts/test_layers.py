@@ -17,6 +17,7 @@ LEVELS = {
     "policy": 1,
     "_native": 1,
     "_os": 2,
+    "_sodium": 2,
     "vm": 3,
     "buffers": 3,
     "secret": 4,
@@ -146,7 +147,8 @@ def test_every_operating_system_has_the_same_functions() -> None:
         import native_sources
     finally:
         sys.path.remove(str(ROOT))
-    declared = set(re.findall(r"\b(sr_os_\w+)\(", (PACKAGE / "native" / "sr_os.h").read_text(encoding="utf-8")))
+    headers = "".join(path.read_text(encoding="utf-8") for path in sorted((PACKAGE / "native").glob("sr_os*.h")))
+    declared = set(re.findall(r"\b(sr_os_\w+)\(", headers))
     for platform in ("linux", "darwin", "freebsd", "netbsd", "openbsd", "windows"):
         text = "\n".join((ROOT / name).read_text(encoding="utf-8") for name in native_sources.sources(platform))
         defined = re.findall(r"^(?!static)[A-Za-z_][\w ]*?[ *](sr_os_\w+)\([^;{]*\)\s*\{", text, re.MULTILINE)

@@ -12,7 +12,7 @@ import pytest
 import needs
 import win32calls
 
-#: What kernel32 answered inside Wine 8.0: python win32calls.py kernel32 1 150 60. Where a fresh one was made
+#: What kernel32 answered inside Wine 8.0: python win32calls.py kernel32 1 60 60. Where a fresh one was made
 #: (.ci/windows does), the variable names its file.
 RECORDED = Path(__file__).parent / "recorded" / "kernel32-wine-8.0.jsonl.gz"
 STORY = os.environ.get("STRONGROOM_KERNEL32_STORY", "")

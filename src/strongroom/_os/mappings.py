@@ -27,6 +27,12 @@ _BY_LETTERS = {
     "rwx": _P["EXECUTE_READ_WRITE"],
     "-wx": _P["EXECUTE_READ_WRITE"],
 }
+#: What the letters do not tell apart.
+_SHOWN = {
+    _P["EXECUTE"]: _P["EXECUTE_READ"],
+    _P["WRITE_COPY"]: _P["READ_WRITE"],
+    _P["EXECUTE_WRITE_COPY"]: _P["EXECUTE_READ_WRITE"],
+}
 #: Where the user half of the address space ends, as far as Linux hands it out unasked; arch/x86/include/asm/page_64.h.
 _USER_END = 1 << 47
 
@@ -55,7 +61,7 @@ def shown(protection: int) -> int:
         return protection
     if protection & _P["GUARD"]:
         return _P["NO_ACCESS"]
-    return _P["EXECUTE_READ"] if protection == _P["EXECUTE"] else protection
+    return _SHOWN.get(protection, protection)
 
 
 def _type_of(path: str) -> str:

@@ -58,9 +58,11 @@ static int native_protection(sr_protection protection)
     switch ((int)protection) {
     case SR_NO_ACCESS: return PROT_NONE;
     case SR_READ_ONLY: return PROT_READ;
+    case SR_WRITE_COPY: /* of views alone */
     case SR_READ_WRITE: return PROT_READ | PROT_WRITE;
     case SR_EXECUTE:
     case SR_EXECUTE_READ: return PROT_READ | PROT_EXEC;
+    case SR_EXECUTE_WRITE_COPY:
     case SR_EXECUTE_READ_WRITE: return PROT_READ | PROT_WRITE | PROT_EXEC;
     }
     assert(!"a protection that sr_os_protections() does not have");

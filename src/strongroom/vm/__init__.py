@@ -4,6 +4,7 @@
     region          Region: reserve() and allocate() make one
     machine         page sizes, the working set, the lock limit
     query           what the system says of any address
+    mapping         sections, of files and of memory that processes share, and the views of them
     win32           the same by Windows' own names
 
 A region is address space whose pages are reserved or committed. Nothing is resident until touched, and what strongroom
@@ -21,6 +22,7 @@ from strongroom.vm.machine import (
     set_working_set,
     working_set,
 )
+from strongroom.vm.mapping import MappedView, Section, create_section, find_view, map_file, open_section
 from strongroom.vm.protection import (
     EXECUTE,
     EXECUTE_READ,
@@ -54,16 +56,22 @@ __all__ = [
     "WRITE_COMBINE",
     "WRITE_COPY",
     "LockLimit",
+    "MappedView",
     "PageInfo",
     "Pages",
     "Region",
     "RegionAccess",
+    "Section",
     "SecureHandle",
     "WorkingSet",
     "allocate",
+    "create_section",
+    "find_view",
     "is_possible",
     "large_page_size",
     "lock_limit",
+    "map_file",
+    "open_section",
     "probe",
     "protection_name",
     "query",

@@ -61,6 +61,14 @@ def _query_region(region: _native.Region, address: int) -> PageInfo:
     return PageInfo(address, min(reach, end) - address, state, protection, *allocation, span.type, locks)
 
 
+def _query_view(view: _native.MappedView, address: int) -> PageInfo:
+    """The kernel may show views that lie side by side as one; and that a page is written by copying, not at all."""
+    span = mappings.span_at(address)
+    end = min(span.address + span.size, view.address + -(-view.size // PAGE_SIZE) * PAGE_SIZE)
+    found = view.protection if mappings.shown(view.protection) == span.protection else span.protection
+    return PageInfo(address, end - address, span.state, found, view.address, view.protection, span.type, 0)
+
+
 def query(address: int) -> PageInfo:
     """Ask what is at an address of this process.
 
@@ -83,6 +91,9 @@ def query(address: int) -> PageInfo:
     """
     address = mappings.checked(address)
     address -= address % PAGE_SIZE
+    view = None if mappings.KNOWS_RESERVATIONS else _native.find_view(address)
+    if view is not None:
+        return _query_view(view, address)
     region = _native.find_region(address)
     if region is not None and not mappings.KNOWS_RESERVATIONS:
         with suppress(DestroyedError):  # another thread has released it since

@@ -2,6 +2,8 @@
 
     constants       PAGE_, MEM_, ERROR_ and the others, with Windows' values
     memory          VirtualAlloc, VirtualFree, VirtualProtect, VirtualQuery, VirtualLock, MmSecureVirtualMemory
+    mapping         CreateFileMapping, OpenFileMapping, MapViewOfFile, UnmapViewOfFile, FlushViewOfFile, CloseHandle
+    crypt           CryptProtectMemory, CryptUnprotectMemory
     errors          Win32Error: what Windows would leave for GetLastError
 
 Names, argument order and return values are Windows'. Where Windows returns NULL or FALSE, these raise ``Win32Error``,
@@ -16,6 +18,16 @@ from __future__ import annotations
 from strongroom.exceptions import Win32Error
 from strongroom.vm.win32 import constants
 from strongroom.vm.win32.constants import *
+from strongroom.vm.win32.crypt import CryptProtectMemory, CryptUnprotectMemory
+from strongroom.vm.win32.mapping import (
+    CloseHandle,
+    CreateFileMapping,
+    FlushViewOfFile,
+    GetLastError,
+    MapViewOfFile,
+    OpenFileMapping,
+    UnmapViewOfFile,
+)
 from strongroom.vm.win32.memory import (
     DWORD,
     MEMORY_BASIC_INFORMATION,
@@ -33,9 +45,18 @@ from strongroom.vm.win32.memory import (
 __all__ = [
     "DWORD",
     "MEMORY_BASIC_INFORMATION",
+    "CloseHandle",
+    "CreateFileMapping",
+    "CryptProtectMemory",
+    "CryptUnprotectMemory",
+    "FlushViewOfFile",
+    "GetLastError",
+    "MapViewOfFile",
     "MmSecureVirtualMemory",
     "MmUnsecureVirtualMemory",
+    "OpenFileMapping",
     "RtlMoveMemory",
+    "UnmapViewOfFile",
     "VirtualAlloc",
     "VirtualFree",
     "VirtualLock",

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 from strongroom import _native
 from strongroom._native import PAGE_SIZE
 from strongroom.exceptions import AccessError, ForkedError, Win32Error
+from strongroom.vm.mapping import MappedView
 from strongroom.vm.protection import protection_name
 from strongroom.vm.query import PageInfo, query
 from strongroom.vm.region import Region
 from strongroom.vm.win32 import constants as c
 from strongroom.vm.win32.errors import Translated, address, fail_unless
+from strongroom.vm.win32.views import protect_view, view_within
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -153,6 +155,10 @@ def VirtualProtect(lpAddress: int, dwSize: int, flNewProtect: int, lpflOldProtec
         raise Win32Error(call, c.ERROR_NOACCESS, "lpflOldProtect must be an object with a value")
     fail_unless(dwSize > 0, call, c.ERROR_INVALID_PARAMETER, f"{dwSize} bytes")
     _check_protection(call, flNewProtect)
+    mapped = view_within(call, place, dwSize)
+    if mapped is not None:
+        lpflOldProtect.value = protect_view(call, *mapped, flNewProtect)
+        return True
     region, offset, size = within(call, place, dwSize)
     _fail_unless_committed(call, c.ERROR_INVALID_ADDRESS, region, offset, size)
     _fail_unless_possible(call, flNewProtect)
@@ -192,6 +198,8 @@ def _size_whatever_the_locks(info: PageInfo) -> int:
 
 def VirtualLock(lpAddress: int, dwSize: int) -> bool:
     """Keep pages in RAM; not counted, as on Windows: one unlock undoes any number. Returns True."""
+    if _lock_mapped("VirtualLock", lpAddress, dwSize):
+        return True
     region, offset, size = _lockable("VirtualLock", lpAddress, dwSize)
     done = []
     try:
@@ -209,11 +217,24 @@ def VirtualLock(lpAddress: int, dwSize: int) -> bool:
 
 def VirtualUnlock(lpAddress: int, dwSize: int) -> bool:
     """Let the system page out what ``VirtualLock`` kept; returns True."""
+    if _lock_mapped("VirtualUnlock", lpAddress, dwSize):
+        return True
     region, offset, size = _lockable("VirtualUnlock", lpAddress, dwSize)
     is_locked = all(run.locks for run in region.pages(offset, size))
     fail_unless(is_locked, "VirtualUnlock", c.ERROR_NOT_LOCKED, "a page of the range is not locked")
     with Translated("VirtualUnlock"):
         region.unlock(offset, size)
+    return True
+
+
+def _lock_mapped(call: str, place: int, size: int) -> bool:
+    """Lock or unlock pages of a view; whether it is one."""
+    mapped = view_within(call, address(call, place), size) if size > 0 else None
+    if mapped is None:
+        return False
+    view, offset, size = mapped
+    with Translated(call, c.ERROR_NOACCESS):
+        (view.lock if call == "VirtualLock" else view.unlock)(offset, size)
     return True
 
 
@@ -253,20 +274,31 @@ def MmUnsecureVirtualMemory(SecureHandle: int) -> None:
 
 
 def RtlMoveMemory(Destination: int | Buffer, Source: int | Buffer, Length: int) -> None:
-    """Copy bytes; each side is an address in an allocation, or a buffer. A forbidden page is an error, not a fault."""
+    """Copy bytes; each side is an address in an allocation or a view, or a buffer. A forbidden page is an error."""
     call = "RtlMoveMemory"
     if not Length:
         return
     with Translated(call):
         if isinstance(Source, int):
-            region, _, _ = within(call, address(call, Source), Length)
-            Source = region.read(Source - region.address, Length)
+            source, start = _holder(call, Source, Length)
+            Source = source.read(start, Length)
         with memoryview(Source).cast("B") as data:
             fail_unless(Length <= len(data), call, c.ERROR_INVALID_PARAMETER, f"the source has {len(data)} bytes")
             if isinstance(Destination, int):
-                region, _, _ = within(call, address(call, Destination), Length)
-                region.write(Destination - region.address, data[:Length])
+                target, start = _holder(call, Destination, Length)
+                target.write(start, data[:Length])
                 return
-            with memoryview(Destination).cast("B") as target:
-                fail_unless(Length <= len(target), call, c.ERROR_INVALID_PARAMETER, f"there is room for {len(target)}")
-                target[:Length] = data[:Length]
+            with memoryview(Destination).cast("B") as room:
+                fail_unless(Length <= len(room), call, c.ERROR_INVALID_PARAMETER, f"there is room for {len(room)}")
+                room[:Length] = data[:Length]
+
+
+def _holder(call: str, place: int, size: int) -> tuple[Region | MappedView, int]:
+    """The region or view that a range of bytes lies in, and its offset there."""
+    mapped = view_within(call, address(call, place), size)
+    if mapped is None:
+        region, _, _ = within(call, place, size)
+        return region, place - region.address
+    view, offset, length = mapped
+    fail_unless(length == size, call, c.ERROR_NOACCESS, "the view ends before that")
+    return view, offset
