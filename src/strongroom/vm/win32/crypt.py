@@ -159,15 +159,14 @@ def _held(call: str, where: int | Buffer, size: int, stack: ExitStack) -> int:
         start = _native.buffer_start(buffer)
         return 0 if start is None else start
     place = address(call, where)
-    holder = _native.find_region(place) or _native.find_view(place)
+    region, view = _native.find_region(place), _native.find_view(place)
     try:
-        if holder is None:
-            fail_unless(probe(place, size, READ_WRITE), call, c.ERROR_NOACCESS, "these bytes cannot be written")
-        elif isinstance(holder, _native.MappedView):
-            stack.enter_context(holder.view(place - holder.address, size, "rw"))
-            fail_unless(probe(place, size, READ_WRITE), call, c.ERROR_NOACCESS, "these bytes cannot be written")
-        else:
-            stack.enter_context(_native.view_region(holder, place - holder.address, size, True))
+        if region is not None:
+            stack.enter_context(_native.view_region(region, place - region.address, size, True))
+            return place
+        if view is not None:
+            stack.enter_context(view.view(place - view.address, size, "rw"))
+        fail_unless(probe(place, size, READ_WRITE), call, c.ERROR_NOACCESS, "these bytes cannot be written")
     except (ValueError, AccessError, DestroyedError) as error:
         raise Win32Error(call, c.ERROR_NOACCESS, str(error)) from None
     return place
