@@ -2,8 +2,8 @@
 
 Uses zig as a cross compiler (``pip install ziglang``). For each target all of its C files are compiled with warnings as
 errors, then linked with a program that takes the address of each function that ``sr_os*.h`` declare: what a system's
-files leave out is an undefined symbol, what they define twice a duplicate one, and what a C library or the named libraries
-do not have fails as well. Nothing is run. Windows is checked with mingw's headers, not with Microsoft's.
+files leave out is an undefined symbol, what they define twice a duplicate one, and what a C library or the named
+libraries do not have fails as well. Nothing is run. Windows is checked with mingw's headers, not with Microsoft's.
 
 The first run builds start-up files for each target, about a minute apiece on two cores; later ones take seconds.
 """

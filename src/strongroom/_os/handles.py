@@ -12,7 +12,7 @@ __all__ = ["native_file", "section_name"]
 
 
 def native_file(descriptor: int) -> int:
-    """What the system calls the file of a descriptor: itself, on Windows the handle behind it. OSError if it is none."""
+    """What the system calls the file of a descriptor: itself, on Windows the handle behind it. OSError if none."""
     if PLATFORM == "windows":
         return int(importlib.import_module("msvcrt").get_osfhandle(descriptor))
     os.fstat(descriptor)

@@ -49,7 +49,8 @@ def create_section(
         file: An open file or its descriptor. The section keeps it open by itself.
         name: What other processes of the same user open it by. If it exists already that one is opened, with the size
             it has, and ``existed`` of the section says so.
-        protection: The most that views can be: ``READ_ONLY``, ``READ_WRITE``, ``WRITE_COPY`` or their ``EXECUTE_`` forms.
+        protection: The most that views can be: ``READ_ONLY``, ``READ_WRITE``, ``WRITE_COPY`` or their ``EXECUTE_``
+            forms.
 
     Returns:
         The section.

@@ -124,10 +124,7 @@ def _wanted(call: str, access: int) -> int:
     """The protection that an access asks for."""
     is_known = access & c.FILE_MAP_ALL_ACCESS & 7 and not access & ~(c.FILE_MAP_ALL_ACCESS | c.FILE_MAP_EXECUTE)
     fail_unless(is_known, call, c.ERROR_INVALID_PARAMETER, f"access {access:#x}")
-    if access & c.FILE_MAP_WRITE:
-        index = 1
-    else:
-        index = 2 if access & c.FILE_MAP_COPY else 0
+    index = 1 if access & c.FILE_MAP_WRITE else 2 if access & c.FILE_MAP_COPY else 0
     return (_EXECUTE_SECTIONS if access & c.FILE_MAP_EXECUTE else _SECTIONS)[index]
 
 
