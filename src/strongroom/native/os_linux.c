@@ -169,7 +169,7 @@ int sr_os_copy(void *to, const void *from, size_t size, sr_error *error)
     char *next = to;
     const char *source = from;
     while (size != 0) {
-        struct iovec local = {next, size}, remote = {(void *)source, size};
+        struct iovec local = {next, size}, remote = {(void *)(uintptr_t)source, size};
         ssize_t done = process_vm_readv(getpid(), &local, 1, &remote, 1, 0);
         if (done < 0 && errno == EFAULT) {
             done = process_vm_writev(getpid(), &remote, 1, &local, 1, 0);

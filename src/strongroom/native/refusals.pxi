@@ -64,7 +64,7 @@ cdef object _failure(AddressSpace region, str verb, sr_request *request):
         return _host.refusal(call, code, sr_os_is_lock_limit(&request.error), request.size)
     return SystemCallError(
         call, code, f"{verb} of {request.size or region.size:,} bytes: memory, or the number of mappings (sysctl "
-        "vm.max_map_count), may have run out; nothing was changed")
+        "vm.max_map_count), may have run out, or other code has unmapped pages of it; nothing was changed")
 
 
 cdef object _held(AddressSpace region, str verb, sr_request *request):

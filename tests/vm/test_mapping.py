@@ -1,0 +1,356 @@
+"""Sections and mapped views: what is shared, what stays private, and what is gone afterwards."""
+
+import gc
+import os
+import signal
+import subprocess
+import sys
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from strongroom import AccessError, DestroyedError, SystemCallError, vm
+
+IS_LINUX = sys.platform.startswith("linux")
+needs_proc = pytest.mark.skipif(not IS_LINUX, reason="reads /proc: run on Linux")
+needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork on Windows")
+
+#: What a second process starts with.
+PRELUDE = "import os, sys\nfrom strongroom import vm\nname = sys.argv[1]\n"
+
+
+def unique() -> str:
+    return f"strongroom-test-{uuid.uuid4()}"
+
+
+def second(code: str, *arguments: str) -> str:
+    """Run code in another process that shares nothing but names and files; return what it printed."""
+    command = [sys.executable, "-c", PRELUDE + code, *arguments]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert ran.returncode == 0, ran.stderr
+    return ran.stdout.strip()
+
+
+def is_there(name: str) -> bool:
+    """Whether another process finds a section by its name."""
+    code = "try: vm.open_section(name); print('yes')\nexcept OSError: print('no')"
+    return second(code, name) == "yes"
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "mapped"
+    path.write_bytes(bytes(range(256)) * 1024)
+    return path
+
+
+def test_a_view_shows_the_file(file: Path) -> None:
+    """What is in the file is in the view, at any offset that the system allows, also when the file is closed."""
+    with file.open("rb") as opened:
+        view = vm.map_file(opened, vm.GRANULARITY, 300, vm.READ_ONLY)
+    with view:
+        assert view.read() == file.read_bytes()[vm.GRANULARITY : vm.GRANULARITY + 300]
+        assert (view.size, view.offset, view.protection) == (300, vm.GRANULARITY, vm.READ_ONLY)
+
+
+def test_writing_reaches_the_file_and_another_process(file: Path) -> None:
+    """A flushed write is what another process reads from the file."""
+    with file.open("r+b") as opened, vm.map_file(opened) as view:
+        view.write(1000, b"through the view")
+        view.flush(1000, 16)
+        assert second("print(open(name, 'rb').read()[1000:1016].decode())", str(file)) == "through the view"
+
+
+@pytest.mark.skipif(not hasattr(os, "O_DIRECT"), reason="O_DIRECT is how Linux reads past the page cache")
+def test_flush_reaches_the_disk(file: Path) -> None:
+    """After flush() the block device has the bytes: reading past the page cache finds them."""
+    with file.open("r+b") as opened, vm.map_file(opened) as view:
+        view.write(0, b"on the disk now")
+        view.flush(0, 1)
+        try:
+            direct = os.open(file, os.O_RDONLY | os.O_DIRECT)
+        except OSError as error:
+            pytest.skip(f"needs a file system with O_DIRECT under the temporary directory ({error})")
+        try:
+            with vm.allocate(4096) as region, region.view(0, 4096, "rw") as target:
+                os.preadv(direct, [target], 0)
+                assert bytes(target[:15]) == b"on the disk now"
+        finally:
+            os.close(direct)
+
+
+def test_a_copied_view_stays_private(file: Path) -> None:
+    """WRITE_COPY: written bytes are in this view alone, not in the file, not in another view."""
+    before = file.read_bytes()
+    with file.open("rb") as opened:
+        copy, other = vm.map_file(opened, protection=vm.WRITE_COPY), vm.map_file(opened, protection=vm.READ_ONLY)
+    with copy, other:
+        copy.write(5, b"mine")
+        copy.flush()
+        assert copy.read(5, 4) == b"mine"
+        assert other.read() == file.read_bytes() == before
+
+
+def test_a_file_grows_to_what_is_mapped(tmp_path: Path) -> None:
+    """A view beyond the end of the file makes it as large, with zeros; an empty file needs a size."""
+    path = tmp_path / "grows"
+    with path.open("w+b") as opened:
+        with pytest.raises((ValueError, SystemCallError)):
+            vm.map_file(opened)
+        with vm.map_file(opened, 0, 5000) as view:
+            assert view.read() == bytes(5000)
+    assert path.stat().st_size == 5000
+
+
+def test_more_than_the_file_allows_is_refused(file: Path) -> None:
+    """A file opened to be read is not written through a view, nor made longer."""
+    with file.open("rb") as opened:
+        with pytest.raises(SystemCallError):
+            vm.map_file(opened)
+        with pytest.raises(SystemCallError):
+            vm.map_file(opened, 0, 10_000_000, vm.READ_ONLY)
+        with vm.create_section(file=opened, protection=vm.READ_ONLY) as section, pytest.raises(AccessError):
+            section.map()
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda section: section.map(1),
+        lambda section: section.map(vm.GRANULARITY * 1000),
+        lambda section: section.map(0, section.size + 1),
+        lambda section: section.map(0, 0),
+        lambda section: section.map(0, None, vm.NO_ACCESS),
+        lambda section: section.map(0, None, vm.READ_ONLY | vm.GUARD),
+    ],
+)
+def test_ranges_and_protections_are_checked(ask: Callable[[vm.Section], object]) -> None:
+    """Offsets between the steps, ranges outside, protections no view has: ValueError."""
+    with vm.create_section(3 * vm.GRANULARITY) as section, pytest.raises(ValueError, match=r"offset|bytes|a view is"):
+        ask(section)
+
+
+def test_two_views_show_the_same_memory() -> None:
+    """What is written through one view is read through another; both outlive the closed section."""
+    with vm.create_section(100_000) as section:
+        first, second_view = section.map(), section.map(protection=vm.READ_ONLY)
+    first.write(70_000, b"shared")
+    assert second_view.read(70_000, 6) == b"shared"
+    with pytest.raises(AccessError):
+        second_view.view(mode="rw")
+    with pytest.raises(DestroyedError):
+        section.map()
+    first.unmap()
+    assert second_view.read(70_000, 6) == b"shared"
+    second_view.unmap()
+    with pytest.raises(DestroyedError):
+        second_view.read()
+
+
+def test_a_view_in_use_stays() -> None:
+    """While a block or a buffer relies on a view it is not unmapped and not made stricter."""
+    view = vm.create_section(4096).map()
+    with view.view(0, 10, "rw") as inside:
+        inside[:3] = b"abc"
+        with pytest.raises(BufferError):
+            view.unmap()
+        with pytest.raises(BufferError):
+            view.protect(0, None, vm.NO_ACCESS)
+    with pytest.raises(BufferError), view.view() as inside:
+        kept = memoryview(inside)
+    with pytest.raises(BufferError):
+        view.unmap()
+    assert bytes(kept[:3]) == b"abc"
+    kept.release()
+    view.unmap()
+    assert view.is_unmapped
+
+
+def test_pages_of_a_view_are_protected() -> None:
+    """A page made inaccessible is an AccessError to read, not a crash; more than the view allows is refused."""
+    with vm.create_section(2 * vm.PAGE_SIZE).map(protection=vm.READ_WRITE) as view:
+        view.protect(0, 1, vm.NO_ACCESS)
+        with pytest.raises(AccessError):
+            view.read(0, 1)
+        assert view.read(vm.PAGE_SIZE, 1) == b"\0"
+        view.protect(0, 1, vm.READ_ONLY)
+        with pytest.raises(AccessError):
+            view.write(0, b"x")
+    with vm.create_section(1).map(protection=vm.READ_ONLY) as view, pytest.raises(AccessError):
+        view.protect(0, 1, vm.READ_WRITE)
+
+
+@needs_proc
+def test_the_system_shows_what_query_says() -> None:
+    """query() says mapped, with each view's own base, though the kernel may show neighbours as one."""
+    section = vm.create_section(64 * vm.PAGE_SIZE)
+    views = [section.map(index * vm.PAGE_SIZE, vm.PAGE_SIZE) for index in range(8)]
+    for view in views:
+        info = vm.query(view.address + 17)
+        assert (info.address, info.size, info.allocation) == (view.address, vm.PAGE_SIZE, view.address)
+        assert (info.state, info.type, info.protection) == ("committed", "mapped", vm.READ_WRITE)
+        view.unmap()
+    assert vm.find_view(views[0].address) is None
+    copied = section.map(protection=vm.WRITE_COPY)
+    assert vm.query(copied.address).protection == vm.WRITE_COPY
+    copied.protect(0, vm.PAGE_SIZE, vm.READ_ONLY)
+    info = vm.query(copied.address)
+    assert (info.protection, info.size, info.allocation_protection) == (vm.READ_ONLY, vm.PAGE_SIZE, vm.WRITE_COPY)
+
+
+@needs_proc
+def test_locked_views_are_locked() -> None:
+    """lock() is seen in the kernel's own count, unlock() too."""
+
+    def locked() -> int:
+        return int(Path("/proc/self/status").read_text().partition("VmLck:")[2].split()[0])
+
+    with vm.create_section(16 * vm.PAGE_SIZE).map() as view:
+        before = locked()
+        view.lock(0, 8 * vm.PAGE_SIZE)
+        assert locked() - before == 8 * vm.PAGE_SIZE // 1024
+        view.unlock()
+        assert locked() == before
+
+
+@needs_proc
+def test_a_file_cut_short_is_an_error(file: Path) -> None:
+    """read() and write() beyond the new end of a truncated file raise; the process lives on."""
+    with file.open("r+b") as opened, vm.map_file(opened) as view:
+        os.truncate(file, 4096)
+        assert view.read(0, 4) == bytes(range(4))
+        with pytest.raises(AccessError):
+            view.read(100_000, 4)
+        with pytest.raises(AccessError):
+            view.write(100_000, b"lost")
+
+
+def test_a_name_is_shared_and_ends_with_its_last_user() -> None:
+    """Two processes share what one named; the name is gone when the last handle and the last view are."""
+    name = unique()
+    section = vm.create_section(10_000, name=name)
+    assert not section.existed
+    view = section.map()
+    view.write(9_000, b"from one")
+    code = (
+        "s = vm.open_section(name); v = s.map(); print(s.existed, v.read(9000, 8).decode());"
+        "v.write(9000, b'from two'); t = vm.create_section(5, name=name); print(t.existed, t.size >= 10000)"
+    )
+    assert second(code, name).split("\n") == ["True from one", "True True"]
+    assert view.read(9_000, 8) == b"from two"
+    section.close()
+    assert is_there(name)
+    view.unmap()
+    assert not is_there(name)
+    with pytest.raises(SystemCallError):
+        vm.open_section(name)
+    with vm.create_section(10_000, name=name) as anew, anew.map() as fresh:
+        assert not anew.existed
+        assert fresh.read(9_000, 8) == bytes(8)
+
+
+@needs_proc
+def test_a_killed_user_does_not_keep_a_name() -> None:
+    """A process that is killed leaves no name behind that could be opened; a new one begins with zeros."""
+    name = unique()
+    code = (
+        PRELUDE
+        + "v = vm.create_section(4096, name=name).map(); v.write(0, b'old')\nprint('ready', flush=True); input()"
+    )
+    with subprocess.Popen([sys.executable, "-c", code, name], stdin=-1, stdout=-1) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
+        assert vm.open_section(name).map().read(0, 3) == b"old"
+        gc.collect()
+        assert is_there(name)
+        process.send_signal(signal.SIGKILL)
+    before = set(os.listdir("/dev/shm"))
+    assert not is_there(name)
+    assert len(before - set(os.listdir("/dev/shm"))) == 1  # asking removed what was left
+    with vm.create_section(4096, name=name) as anew, anew.map() as view:
+        assert (anew.existed, view.read(0, 3)) == (False, bytes(3))
+
+
+@needs_proc
+def test_many_processes_begin_and_end_one_name() -> None:
+    """However makers and users race, nobody sees another size or a name without memory, and nothing is left."""
+    name = unique()
+    before = set(os.listdir("/dev/shm"))
+    code = PRELUDE + (
+        "for i in range(300):\n"
+        "    with vm.create_section(8192, name=name) as s, s.map() as v:\n"
+        "        assert s.size == 8192\n"
+        "        v.write(0, b'x'); assert v.read(0, 1) == b'x'\n"
+    )
+    racers = [subprocess.Popen([sys.executable, "-c", code, name], stderr=-1) for _ in range(4)]
+    assert [(racer.communicate(timeout=60)[1], racer.returncode) for racer in racers] == [(b"", 0)] * 4
+    assert set(os.listdir("/dev/shm")) <= before
+
+
+@needs_fork
+@needs_proc
+def test_a_forked_child_does_not_end_a_name() -> None:
+    """A child that closes what it inherited leaves the name to its parent; what it writes is shared."""
+    import children
+
+    name = unique()
+    section = vm.create_section(4096, name=name)
+    view = section.map()
+
+    def child() -> str:
+        view.write(0, b"child")
+        view.unmap()
+        section.close()
+        return "done"
+
+    assert children.forked(child) == "done"
+    assert is_there(name)
+    assert view.read(0, 5) == b"child"
+    view.unmap()
+    section.close()
+    assert not is_there(name)
+
+
+@needs_proc
+def test_somebody_elses_object_is_not_taken() -> None:
+    """An object under the name that others may write to is refused."""
+    name = unique()
+    section = vm.create_section(4096, name=name)
+    path = max(Path("/dev/shm").iterdir(), key=lambda entry: entry.stat().st_ctime)
+    path.chmod(0o666)
+    try:
+        with pytest.raises(SystemCallError):
+            vm.open_section(name)
+    finally:
+        path.chmod(0o600)
+        section.close()
+
+
+@needs_proc
+def test_nothing_leaks(file: Path) -> None:
+    """1,000 cycles of everything leave no mapping, no descriptor and no name behind."""
+
+    def cycle() -> None:
+        with file.open("r+b") as opened, vm.map_file(opened, 0, 5000) as view:
+            view.read(0, 1)
+        with vm.create_section(100, name=name) as section:
+            section.map()
+        vm.create_section(100).map()
+
+    def state() -> tuple[int, int, int]:
+        gc.collect()
+        maps = Path("/proc/self/maps").read_text().splitlines()
+        return (
+            sum("mapped" in m or "memfd" in m for m in maps),
+            len(os.listdir("/proc/self/fd")),
+            len(os.listdir("/dev/shm")),
+        )
+
+    name = unique()
+    cycle()
+    before = state()
+    for _ in range(1_000):
+        cycle()
+    assert state() == before
