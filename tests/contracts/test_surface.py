@@ -13,11 +13,13 @@ from typing import Any
 import pytest
 
 import strongroom
-from strongroom import _native, guarantees
+from strongroom import _native, guarantees, vm
 from strongroom._os import terminal
 from strongroom.buffers import planning
 
 ROOT = Path(__file__).resolve().parents[2]
+DOCUMENTS = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("bench/*.md")]
+PAGES_WITH_PYTHON = ["README.md", "docs/vm/README.md", "docs/vm/win32.md"]
 
 
 def test_all_is_sorted_and_complete() -> None:
@@ -174,13 +176,20 @@ def code_blocks(path: Path, language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", path.read_text(encoding="utf-8"), re.DOTALL)
 
 
-def test_readme_examples_run() -> None:
-    """The Python in the README runs as it stands, and its assertions hold."""
-    blocks = code_blocks(ROOT / "README.md", "python")
-    assert len(blocks) >= 2
-    for block in blocks:
-        ran = subprocess.run([sys.executable, "-I", "-c", block], capture_output=True, text=True, check=False)
-        assert ran.returncode == 0, ran.stderr
+@pytest.mark.parametrize("page", PAGES_WITH_PYTHON, ids=str)
+def test_the_python_in_the_documents_runs(page: str, tmp_path: Path) -> None:
+    """The Python of each page, one block after the other, runs as it stands, and its assertions hold."""
+    blocks = code_blocks(ROOT / page, "python")
+    assert blocks
+    command = [sys.executable, "-I", "-c", "\n".join(blocks)]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert ran.returncode == 0, ran.stderr
+
+
+def test_no_page_with_python_is_left_out() -> None:
+    """The list above is all of them."""
+    found = {str(page.relative_to(ROOT)) for page in DOCUMENTS if code_blocks(page, "python")}
+    assert found == set(PAGES_WITH_PYTHON)
 
 
 def test_ci_runs_the_readme_command() -> None:
@@ -213,9 +222,21 @@ def test_the_table_of_defaults_is_the_code() -> None:
         assert set(re.findall(r"`([A-Z_]+)`", row)) == planning.DEFAULT_REQUIRE[platform], title
 
 
+def test_the_table_of_protections_is_the_code() -> None:
+    """docs/vm/README.md has each constant with its value, and refuses on Unix what is refused."""
+    rows = [line.split("|")[1:-1] for line in (ROOT / "docs/vm/README.md").read_text(encoding="utf-8").splitlines()]
+    table = {cells[0].strip(): [cell.strip() for cell in cells[1:]] for cells in rows if " 0x" in "".join(cells[1:2])}
+    assert {name: int(cells[0], 16) for name, cells in table.items()} == dict(_native.PROTECTIONS)
+    if sys.platform == "win32":
+        return
+    for name, (value, _, meaning) in table.items():
+        protection = int(value, 16) | (vm.READ_WRITE if int(value, 16) >= vm.GUARD else 0)
+        assert vm.is_possible(protection) == (meaning != "refused" and "views of files only" not in meaning), name
+
+
 def test_documents_link_to_files_that_exist() -> None:
     """No link inside the project is dead."""
-    for page in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("bench/*.md")]:
+    for page in DOCUMENTS:
         for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text(encoding="utf-8")):
             assert (page.parent / target).exists(), f"{page.name} links to {target}"
 

@@ -54,7 +54,8 @@ int sr_os_reserve_large(size_t size, sr_protection protection, void **address, s
     return -1;
 }
 
-/* Locks nest on macOS and OpenBSD. Elsewhere nothing tells whose a lock is: not known, so never claimed. */
+/* Locks nest on macOS, NetBSD and OpenBSD (mlock(2) there). On FreeBSD nothing tells whose a lock is: not known, so
+ * never claimed. */
 int sr_os_is_locked(void *address, size_t size)
 {
     (void)address;

@@ -130,7 +130,7 @@ cdef class Region(AddressSpace):
         Windows the minimum working set is raised if it is too small.
 
         Does not protect against: hibernation, a fork (a child has copies that are not locked), the kernel moving the
-        page within RAM and leaving the old copy, readers. docs/vm.md says it for each system.
+        page within RAM and leaving the old copy, readers. docs/vm/locking.md says it for each system.
 
         Source: mlock(2), VirtualLock.
 
