@@ -6,6 +6,8 @@ import os
 import shutil
 import subprocess
 import tempfile
+import threading
+from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -48,11 +50,13 @@ def can_run(options: Sequence[str], directory: Path) -> bool:
 _OBJECTS = tempfile.TemporaryDirectory(prefix="strongroom-objects-")
 
 
+_MAKING_OBJECTS: defaultdict[tuple[str, ...], threading.Lock] = defaultdict(threading.Lock)
+
+
 @functools.cache
 def _native_objects(options: tuple[str, ...]) -> tuple[str, ...]:
     """Compile the native sources, once for each set of options."""
-    directory = Path(_OBJECTS.name, str(len(list(Path(_OBJECTS.name).iterdir()))))
-    directory.mkdir()
+    directory = Path(tempfile.mkdtemp(dir=_OBJECTS.name))
     _compile(["-c", *options, *native_sources()], directory)
     return tuple(sorted(map(str, directory.glob("*.o"))))
 
@@ -65,7 +69,8 @@ def _compile(arguments: Sequence[str], directory: Path) -> None:
 
 def compiled(sources: Sequence[Path], options: Sequence[str], program: Path, links: Sequence[str] = ()) -> Path:
     """Compile test sources and link them with all native ones, without a warning; ``links`` is for the linker alone."""
-    native = _native_objects(tuple(options))
+    with _MAKING_OBJECTS[tuple(options)]:
+        native = _native_objects(tuple(options))
     here = f"-I{TESTS / 'native'}"
     _compile([*options, here, *map(str, sources), *native, *links, "-pthread", "-o", str(program)], program.parent)
     return program

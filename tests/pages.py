@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import pytest
 
+from observed_linux import Mapping, mappings
 from strongroom import vm
 
 PAGE = vm.PAGE_SIZE
@@ -66,33 +67,12 @@ class Seen(NamedTuple):
 _GONE = Seen("gone", False)
 
 
-Entry = tuple[int, int, str, bool]
-
-
-def listing() -> list[Entry]:
-    """Return start, end, letters and lock of each entry of smaps.
-
-    Each entry has as many lines as the first one, on every kernel; that is checked, and makes it fast.
-    """
-    with open("/proc/self/smaps", "rb", buffering=1 << 20) as file:
-        lines = file.read().split(b"\n")
-    step = next(number for number, line in enumerate(lines) if line.startswith(b"VmFlags:")) + 1
-    entries = []
-    for head, flags in zip(lines[::step], lines[step - 1 :: step], strict=False):
-        assert flags.startswith(b"VmFlags:")
-        span, permissions = head.split(b" ", 2)[:2]
-        low, high = span.split(b"-")
-        entries.append((int(low, 16), int(high, 16), permissions[:3].decode(), b" lo" in flags))
-    assert len(lines) == len(entries) * step + 1
-    return entries
-
-
-def seen(address: int, size: int, among: list[Entry] | None = None) -> list[Seen]:
+def seen(address: int, size: int, among: list[Mapping] | None = None) -> list[Seen]:
     """Return what each page of a range is, as smaps says."""
     pages = [_GONE] * (size // PAGE)
-    for start, end, letters, is_locked in listing() if among is None else among:
-        for page in range(max(0, start - address) // PAGE, max(0, min(end, address + size) - address) // PAGE):
-            pages[page] = Seen(letters, is_locked)
+    for m in mappings() if among is None else among:
+        for page in range(max(0, m.start - address) // PAGE, max(0, min(m.end, address + size) - address) // PAGE):
+            pages[page] = Seen(m.permissions[:3], "lo" in m.flags)
     return pages
 
 

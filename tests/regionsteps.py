@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant
 
 import pages
+from observed_linux import mappings
 from pages import PAGE, Seen
 from regionmodel import Hold, Model, Outcome, letters_of
 from strongroom import ForkedError, vm
@@ -123,7 +124,7 @@ class Checked(RuleBasedStateMachine):
     @invariant()
     def the_kernel_agrees(self) -> None:
         """Each page's protection and lock, all bytes, and what strongroom itself says."""
-        listing = pages.listing()
+        listing = mappings()
         for real in self.all:
             model, address = real.model, real.region.address
             assert real.region.is_released == model.is_released

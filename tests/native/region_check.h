@@ -35,6 +35,14 @@ UNUSED static void reserve_pages(sr_region *region, size_t count)
     }
 }
 
+UNUSED static sr_answer through_the_door(sr_region *region, sr_request *request)
+{
+    sr_os_enter(region->mutex);
+    sr_answer answer = sr_region_do(region, request);
+    sr_os_leave(region->mutex);
+    return answer;
+}
+
 /* One thing done with `count` pages from `first` on. */
 UNUSED static sr_answer ask(sr_region *region, sr_verb verb, size_t first, size_t count, unsigned protection,
                             sr_request *request)
@@ -48,10 +56,7 @@ UNUSED static sr_answer ask(sr_region *region, sr_verb verb, size_t first, size_
     request->first = first;
     request->count = count;
     request->protection = protection;
-    sr_os_enter(region->mutex);
-    sr_answer answer = sr_region_do(region, request);
-    sr_os_leave(region->mutex);
-    return answer;
+    return through_the_door(region, request);
 }
 
 /* The answer to a hold; its number is `*hold`. */
@@ -59,9 +64,7 @@ UNUSED static sr_answer ask_hold(sr_region *region, sr_hold_kind kind, sr_protec
                                  size_t count, uint64_t *hold)
 {
     sr_request request = {.verb = SR_HOLD, .first = first, .count = count, .kind = kind, .mode = mode};
-    sr_os_enter(region->mutex);
-    sr_answer answer = sr_region_do(region, &request);
-    sr_os_leave(region->mutex);
+    sr_answer answer = through_the_door(region, &request);
     *hold = request.hold;
     return answer;
 }
@@ -69,10 +72,7 @@ UNUSED static sr_answer ask_hold(sr_region *region, sr_hold_kind kind, sr_protec
 UNUSED static sr_answer ask_unhold(sr_region *region, uint64_t hold)
 {
     sr_request request = {.verb = SR_UNHOLD, .hold = hold};
-    sr_os_enter(region->mutex);
-    sr_answer answer = sr_region_do(region, &request);
-    sr_os_leave(region->mutex);
-    return answer;
+    return through_the_door(region, &request);
 }
 
 /* Copying or filling, in bytes. */
@@ -89,10 +89,7 @@ UNUSED static sr_answer ask_bytes(sr_region *region, sr_verb verb, size_t offset
     request->size = size;
     request->memory = memory;
     request->byte = 0x5A;
-    sr_os_enter(region->mutex);
-    sr_answer answer = sr_region_do(region, request);
-    sr_os_leave(region->mutex);
-    return answer;
+    return through_the_door(region, request);
 }
 
 /* ---- the kernel's word ---- */

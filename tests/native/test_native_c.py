@@ -4,9 +4,13 @@ The C programs check what the kernel says of them and print one line for each ch
 (it replaces mlock by nothing, and moves local variables) they leave out there and say so; the plain builds have it all.
 """
 
+import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import Any, TypeAlias
 
 import pytest
 
@@ -24,6 +28,7 @@ BUILDS = {
     "sanitized-O2": ["-O2", *SANITIZERS],
 }
 DEADLINE_SECONDS = 300
+Programs: TypeAlias = dict[tuple[Path, str], "Future[Path]"]
 
 HEAP = ("malloc", "realloc")
 CALLS = (
@@ -46,14 +51,36 @@ def working_options(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bool]
     return {name: can_run(options, directory) for name, options in BUILDS.items()}
 
 
+def _compiled(source: Path, build: str, directory: Path) -> Path:
+    wraps = [f"-Wl,--wrap={name}" for name in WRAPPED.get(source.stem, ())]
+    return compiled([source], BUILDS[build], directory / f"{source.stem}-{build}", wraps)
+
+
+@pytest.fixture(scope="module")
+def programs(
+    request: pytest.FixtureRequest, working_options: dict[str, bool], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Programs]:
+    """Each program that the tests chosen need, being compiled: as many at a time as there are CPUs."""
+    items = [item for item in request.session.items if item.path == request.path]
+    chosen: list[dict[str, Any]] = [
+        item.callspec.params for item in items if isinstance(item, pytest.Function) and hasattr(item, "callspec")
+    ]
+    directory = tmp_path_factory.mktemp("programs")
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        yield {
+            (one["source"], one["build"]): pool.submit(_compiled, one["source"], one["build"], directory)
+            for one in chosen
+            if working_options[one["build"]]
+        }
+
+
 @pytest.mark.parametrize("build", BUILDS)
 @pytest.mark.parametrize("source", PROGRAMS, ids=lambda path: path.stem)
-def test_c_program(source: Path, build: str, working_options: dict[str, bool], tmp_path: Path) -> None:
+def test_c_program(source: Path, build: str, working_options: dict[str, bool], programs: Programs) -> None:
     """The program compiles without a warning, and every check in it holds."""
     if not working_options[build]:
         pytest.skip(f"this compiler cannot make {build} programs: install its sanitizer or LTO runtime")
-    wraps = [f"-Wl,--wrap={name}" for name in WRAPPED.get(source.stem, ())]
-    program = compiled([source], BUILDS[build], tmp_path / source.stem, wraps)
+    program = programs[source, build].result()
     done = subprocess.run(
         [str(program)], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=DEADLINE_SECONDS, check=False
     )

@@ -3,7 +3,9 @@
 import ctypes
 import itertools
 import mmap
+import sys
 import threading
+from collections.abc import Iterator
 
 import pytest
 
@@ -175,6 +177,16 @@ def test_probing_across_mappings_and_gaps() -> None:
         assert not vm.probe((1 << 64) - 1, 1, vm.READ_ONLY)
 
 
+@pytest.fixture
+def quick_switches() -> Iterator[None]:
+    """Threads take turns often: more can happen between two lines."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-4)
+    yield
+    sys.setswitchinterval(before)
+
+
+@pytest.mark.usefixtures("quick_switches")
 def test_looking_while_others_change_things() -> None:
     """Regions that come, change and go in other threads: each answer is one that was true, none is an error."""
     shared = [vm.allocate(8 * PAGE)]
