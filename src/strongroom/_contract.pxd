@@ -72,6 +72,13 @@ cdef extern from "native/sr_os_mapping.h" nogil:
     int sr_os_crypt_protect(void *address, size_t size, unsigned flags, sr_error *error)
     int sr_os_crypt_unprotect(void *address, size_t size, unsigned flags, sr_error *error)
 
+cdef extern from "native/names.h" nogil:
+    ctypedef struct sr_name:
+        pass
+    sr_name *sr_name_begin(intptr_t section, const char *text, int is_maker)
+    void sr_name_end(sr_name *name)
+    void sr_names_end_all()
+
 cdef extern from "native/generation.h" nogil:
     uint64_t sr_generation()
 
@@ -150,8 +157,13 @@ cdef extern from "native/region.h" nogil:
         sr_hold_kind kind
     ctypedef struct sr_pagemap:
         size_t page_count
+    ctypedef enum sr_region_kind:
+        SR_KIND_PRIVATE
+        SR_KIND_LARGE
+        SR_KIND_MAPPED
     ctypedef struct sr_region:
         char *address
+        sr_region_kind kind
         size_t page_size
         sr_pagemap pages
         sr_hold *holds
@@ -182,7 +194,8 @@ cdef extern from "native/region.h" nogil:
         SR_NOT_LOCKED
         SR_TOO_MANY_LOCKS
         SR_WOULD_UNLOCK
-        SR_LARGE_PAGES
+        SR_STAYS_COMMITTED
+        SR_NOT_ALLOWED
         SR_NO_SUCH_HOLD
     ctypedef struct sr_request:
         sr_verb verb
@@ -206,5 +219,8 @@ cdef extern from "native/region.h" nogil:
     int sr_region_reserve(
         sr_region *region, size_t page_count, sr_place place, void *wish, size_t alignment, sr_error *error)
     int sr_region_reserve_large(sr_region *region, size_t page_count, unsigned protection, sr_error *error)
+    void sr_region_adopt(
+        sr_region *region, void *address, size_t page_count, unsigned protection, unsigned allowed)
     sr_answer sr_region_do(sr_region *region, sr_request *request)
+    sr_answer sr_region_copy(const sr_region *region, sr_request *request)
     void sr_region_end(sr_region *region)

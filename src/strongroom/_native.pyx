@@ -4,7 +4,8 @@
 Five nouns. A **Block** owns guarded pages (one secret). An **Access** is one use of a block, from entering a ``with``
 to leaving it; what the user gets inside is a **View**. A **Sealed** owns ciphertext and borrows a block, its *room*,
 for as long as at least one access to it is open. A **Region** is address space with the page states of Windows; it keeps
-no secrets, and shares the View. A **Section** is memory that MappedViews show, a file's or shared by its name.
+no secrets, and shares the View. A **Section** is memory that a MappedView shows, a file's or shared by its name, and a
+MappedView is a Region.
 
 A block closes when its last access has ended *and* the last buffer that a View handed out (to a memoryview, an
 array) is gone. Python's reference counts do that bookkeeping: whoever holds such a buffer holds the View, the View
@@ -22,14 +23,14 @@ from cpython.buffer cimport (
 )
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.dict cimport PyDict_GetItem
-from cpython.exc cimport PyErr_WarnEx
+from cpython.exc cimport PyErr_CheckSignals, PyErr_WarnEx
 from cpython.number cimport PyIndex_Check, PyNumber_AsSsize_t, PyNumber_Index
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_INCREF
 from cpython.slice cimport PySlice_Unpack, PySlice_AdjustIndices
 from libc.errno cimport ENOSYS
 from libc.stdint cimport SIZE_MAX, UINTPTR_MAX, intptr_t, uint64_t
-from libc.stdlib cimport free
+from libc.stdlib cimport free, realloc
 from libc.string cimport memmove, memset
 
 from _operator import _compare_digest
@@ -101,8 +102,9 @@ cdef void _report(object error) noexcept:
     raise error
 
 
-cdef void _wipe_at_exit() noexcept:
+cdef void _at_exit() noexcept:
     sr_blocks_wipe_all()
+    sr_names_end_all()
 
 
 cdef int _begin() except -1:
@@ -117,7 +119,7 @@ cdef int _begin() except -1:
     if not _has_begun:
         if sr_blocks_begin(&error):
             _raise(&error)
-        if Py_AtExit(_wipe_at_exit) != 0:
+        if Py_AtExit(_at_exit) != 0:
             raise SystemCallError("Py_AtExit", NO_SUCH_CALL, "Too many extension modules registered exit functions.")
         _has_begun = True
     return 0
@@ -143,6 +145,5 @@ include "native/region.pxi"
 include "native/refusals.pxi"
 include "native/holding.pxi"
 include "native/machine.pxi"
-include "native/mapping.pxi"
-include "native/mapped_access.pxi"
 include "native/section.pxi"
+include "native/mapping.pxi"

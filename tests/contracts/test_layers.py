@@ -2,6 +2,7 @@
 
 import ast
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -93,6 +94,31 @@ def breaches(module: str, imported: list[str]) -> list[str]:
 def test_imports_point_one_way(path: Path) -> None:
     """A module imports only what lies below it."""
     assert breaches(module_of(path), list(imports_of(path))) == []
+
+
+def imported_when_run(tree: ast.AST) -> Iterator[str]:
+    """The first names of what is imported, but for what only a type checker sees."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING"):
+            continue
+        if isinstance(node, ast.Import):
+            yield from (name.name.partition(".")[0] for name in node.names)
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            yield (node.module or "").partition(".")[0]
+        yield from imported_when_run(node)
+
+
+@pytest.mark.parametrize("path", python_files(), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports_are_installed_with_the_package(path: Path) -> None:
+    """Nothing is imported but Python's own modules, the package and what it depends on."""
+    imported = set(imported_when_run(ast.parse(path.read_text(encoding="utf-8"))))
+    assert imported - sys.stdlib_module_names <= {"strongroom", "nacl"}
+
+
+def test_an_import_that_is_not_installed_is_noticed() -> None:
+    """The control: what stands under TYPE_CHECKING does not count, what stands in a try does."""
+    code = "if TYPE_CHECKING:\n    import one\ntry:\n    from two.three import four\nexcept ImportError: pass"
+    assert list(imported_when_run(ast.parse(code))) == ["two"]
 
 
 def test_a_breach_is_noticed() -> None:

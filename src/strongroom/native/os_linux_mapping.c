@@ -6,7 +6,7 @@
  * because they belong to a descriptor and not to a process, whose other descriptors would drop them.
  *
  *     to make     open or create; the write lock: nobody uses it, empty it and size it, then keep a read lock.
- *                 The read lock only: it is in use.
+ *                 The read lock only: it is in use. Neither: somebody is just doing one of these, try again.
  *     to open     as above, but what nobody uses is a dead process's and is removed
  *     to close    give up the read lock, then ask for the write lock: who gets it was the last, and removes the name.
  *                 The last of several to give up always asks when nobody else holds one.
@@ -21,6 +21,7 @@
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 int sr_posix_nameless(sr_error *error)
@@ -29,16 +30,15 @@ int sr_posix_nameless(sr_error *error)
     return made < 0 ? sr_posix_failed(error, "memfd_create") : made;
 }
 
-/* `type` is F_RDLCK, F_WRLCK or F_UNLCK, `command` F_OFD_SETLK (EAGAIN if taken) or F_OFD_SETLKW (waits). */
-static int lock(int section, int command, short type)
+/* `type` is F_RDLCK, F_WRLCK or F_UNLCK; EAGAIN if another process's lock is in the way. */
+static int lock(int section, short type)
 {
     struct flock whole = {.l_type = type, .l_whence = SEEK_SET};
-    int outcome;
-    do {
-        outcome = fcntl(section, command, &whole);
-    } while (outcome != 0 && errno == EINTR);
-    return outcome;
+    return fcntl(section, F_OFD_SETLK, &whole);
 }
+
+/* Only who begins or ends a name has the write lock, for as long as that takes: microseconds, unless it is stopped. */
+#define WAIT_NANOSECONDS 10000000
 
 static int has_name(int section)
 {
@@ -59,7 +59,7 @@ static int begin(int section, const char *name, uint64_t size, sr_error *error)
         shm_unlink(name);
         return -1;
     }
-    return lock(section, F_OFD_SETLK, F_RDLCK) != 0 ? sr_posix_failed(error, "fcntl(F_OFD_SETLK)") : 0;
+    return lock(section, F_RDLCK) != 0 ? sr_posix_failed(error, "fcntl(F_OFD_SETLK)") : 0;
 }
 
 /* With one of the locks, on an object that still has its name. */
@@ -89,11 +89,15 @@ int sr_os_section_named(
             close(found);
             return -1;
         }
-        int is_alone = lock(found, F_OFD_SETLK, F_WRLCK) == 0;
-        if (!is_alone && (errno != EAGAIN || lock(found, F_OFD_SETLKW, F_RDLCK) != 0)) {
+        int is_alone = lock(found, F_WRLCK) == 0;
+        if (!is_alone && (errno != EAGAIN || lock(found, F_RDLCK) != 0)) {
+            int is_busy = errno == EAGAIN;
             sr_posix_failed(error, "fcntl(F_OFD_SETLK)");
             close(found);
-            return -1;
+            if (is_busy) {
+                (void)nanosleep(&(struct timespec){.tv_nsec = WAIT_NANOSECONDS}, NULL);
+            }
+            return is_busy ? 1 : -1;
         }
         if (!has_name(found)) {
             close(found);
@@ -113,8 +117,8 @@ void sr_os_section_close(intptr_t section, const char *name, int is_maker)
 {
     (void)is_maker;
     if (name != NULL) {
-        lock((int)section, F_OFD_SETLK, F_UNLCK);
-        if (lock((int)section, F_OFD_SETLK, F_WRLCK) == 0 && has_name((int)section)) {
+        lock((int)section, F_UNLCK);
+        if (lock((int)section, F_WRLCK) == 0 && has_name((int)section)) {
             shm_unlink(name);
         }
     }

@@ -98,12 +98,13 @@ int sr_os_section_create(intptr_t file, sr_protection protection, uint64_t *size
 {
     int made;
     if (file >= 0) {
-        if (fit_file((int)file, protection, size, error) != 0) {
-            return -1;
-        }
         made = fcntl((int)file, F_DUPFD_CLOEXEC, 0);
         if (made < 0) {
             return sr_posix_failed(error, "fcntl(F_DUPFD_CLOEXEC)");
+        }
+        if (fit_file(made, protection, size, error) != 0) { /* last: a file that has grown is not refused any more */
+            close(made);
+            return -1;
         }
     } else {
         made = sr_posix_nameless(error);

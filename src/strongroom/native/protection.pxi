@@ -26,7 +26,8 @@ def is_protection_possible(protection):
     return _checked_protection(protection, False) != 0
 
 
-cdef unsigned _checked_protection(object protection, bint must_be_possible=True) except? 0:
+cdef unsigned _known_protection(object protection) except? 0:
+    """One of the eight, with or without a modifier, wherever that may be possible."""
     cdef size_t value, base, modifiers
     if isinstance(protection, bool) or not PyIndex_Check(protection):
         raise TypeError(f"protection must be one of the constants of strongroom.vm, not {_describe(protection)}")
@@ -41,14 +42,20 @@ cdef unsigned _checked_protection(object protection, bint must_be_possible=True)
     if modifiers & (modifiers - 1) or (modifiers and base == SR_NO_ACCESS):
         raise ValueError(
             f"protection {protection_name(value)}: GUARD, NO_CACHE and WRITE_COMBINE exclude each other and NO_ACCESS")
-    if value & ~<size_t>sr_os_protections():
+    return <unsigned>value
+
+
+cdef unsigned _checked_protection(object protection, bint must_be_possible=True) except? 0:
+    """One that private memory of this system can have; 0 for another, if that is no error."""
+    cdef unsigned value = _known_protection(protection), base = value & 0xFF
+    if value & ~sr_os_protections():
         if must_be_possible:
             raise UnsupportedError(
                 f"{protection_name(value)} can become nothing for private memory on this system"
                 + (": private pages are copied on write by themselves, use READ_WRITE"
                    if base == SR_WRITE_COPY or base == SR_EXECUTE_WRITE_COPY else ""))
         return 0
-    return <unsigned>value
+    return value
 
 
 cdef size_t _checked_number(object value, str what) except? 0:

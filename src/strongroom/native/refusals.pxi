@@ -27,7 +27,7 @@ cdef object _refusal(AddressSpace region, sr_answer outcome, sr_request *request
     if outcome == SR_NO_HEAP:
         return MemoryError()
     if outcome == SR_IS_RELEASED:
-        return DestroyedError(f"{verb}: this region was released")
+        return DestroyedError(f"{verb}: this {region.noun()} was released")
     if outcome == SR_NOT_COMMITTED:
         return AccessError(f"{where} is reserved, not committed: commit() it first")
     if outcome == SR_FORBIDDEN:
@@ -44,8 +44,13 @@ cdef object _refusal(AddressSpace region, sr_answer outcome, sr_request *request
     if outcome == SR_WOULD_UNLOCK:
         return AccessError(
             f"{where} is locked, and this system unlocks pages that become inaccessible: unlock() first")
-    if outcome == SR_LARGE_PAGES:
-        return UnsupportedError("large pages are committed for as long as their region lives: release() it")
+    if outcome == SR_NOT_ALLOWED:
+        return AccessError(
+            f"{verb}: a {protection_name(region.allocation_protection)} view cannot become "
+            f"{protection_name(request.protection)}: map() another")
+    if outcome == SR_STAYS_COMMITTED:
+        what = "the pages of a view" if region.region.kind == SR_KIND_MAPPED else "large pages"
+        return UnsupportedError(f"{what} are committed until all of them are given back: release() it")
     return AccessError(f"{verb}: there is no such hold on this region")
 
 
@@ -55,7 +60,8 @@ cdef object _failure(AddressSpace region, str verb, sr_request *request):
     if request.verb in (SR_COPY_OUT, SR_COPY_IN, SR_FILL):
         return AccessError(
             f"{verb}: the system forbids it ({SystemCallError(call, code)}) although strongroom's own calls left "
-            "these pages accessible: other code has protected or unmapped them")
+            "these pages accessible: other code has protected or unmapped them"
+            + (", or the file has become shorter" if region.region.kind == SR_KIND_MAPPED else ""))
     if request.verb == SR_HOLD and (code == ENOSYS or code == NO_SUCH_CALL):
         return UnsupportedError(
             "permanent: this system cannot seal pages for good (mseal(2): Linux 6.10, 64 bits, and not inside some "

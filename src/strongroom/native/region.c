@@ -21,6 +21,7 @@ static void begin(sr_region *region, void *address, size_t page_size, size_t pag
     region->page_size = page_size;
     region->generation = sr_generation();
     region->mutex = next_mutex();
+    region->allowed = ~0u;
     sr_pagemap_begin(&region->pages, page_count);
 }
 
@@ -75,9 +76,17 @@ int sr_region_reserve_large(sr_region *region, size_t page_count, unsigned prote
         return -1;
     }
     begin(region, address, page_size, page_count);
-    region->is_large = 1;
+    region->kind = SR_KIND_LARGE;
     sr_pagemap_change(&region->pages, 0, page_count, SR_CHANGE_PROTECTION, protection);
     return 0;
+}
+
+void sr_region_adopt(sr_region *region, void *address, size_t page_count, unsigned protection, unsigned allowed)
+{
+    begin(region, address, sr_os_page_size(), page_count);
+    region->kind = SR_KIND_MAPPED;
+    region->allowed = allowed;
+    sr_pagemap_change(&region->pages, 0, page_count, SR_CHANGE_PROTECTION, protection);
 }
 
 void sr_region_end(sr_region *region)

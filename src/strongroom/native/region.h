@@ -1,4 +1,5 @@
-/* Regions: reserved address space whose pages are reserved or committed, and what may be done to them when.
+/* Regions: reserved address space whose pages are reserved or committed, and what may be done to them when. A mapped
+ * view of a section is one too, all of it committed, with a limit to what its pages may become.
  *
  * The layers, from below: sr_os.h makes the system calls, pagemap.h remembers each page's state, this file decides.
  * Every verb is one sr_region_do() under the region's mutex: check, then system calls, then write down. If any call
@@ -22,9 +23,11 @@ typedef enum sr_hold_kind { SR_HOLD_VIEW, SR_HOLD_SECURE, SR_HOLD_PERMANENT } sr
 typedef struct sr_hold {
     uint64_t id;
     size_t first, count;
-    sr_protection mode; /* SR_READ_ONLY: must stay readable; SR_READ_WRITE: writable */
+    sr_protection mode; /* SR_READ_ONLY: must stay readable; SR_READ_WRITE: writable; SR_NO_ACCESS: must stay there */
     sr_hold_kind kind;
 } sr_hold;
+
+typedef enum sr_region_kind { SR_KIND_PRIVATE, SR_KIND_LARGE, SR_KIND_MAPPED } sr_region_kind;
 
 typedef struct sr_region {
     char *address;     /* NULL once released */
@@ -35,7 +38,8 @@ typedef struct sr_region {
     uint64_t latest_hold;
     uint64_t generation;
     sr_mutex mutex;
-    int is_large;
+    sr_region_kind kind;
+    unsigned allowed;  /* the protections and modifiers that its pages may have */
 } sr_region;
 
 typedef enum sr_verb {
@@ -65,7 +69,8 @@ typedef enum sr_answer {
     SR_NOT_LOCKED,
     SR_TOO_MANY_LOCKS,
     SR_WOULD_UNLOCK,   /* this system unlocks pages that become inaccessible */
-    SR_LARGE_PAGES,    /* large pages cannot be given back one by one */
+    SR_STAYS_COMMITTED, /* large pages, and those of views, cannot be given back one by one */
+    SR_NOT_ALLOWED,    /* more than the view was made with */
     SR_NO_SUCH_HOLD
 } sr_answer;
 
@@ -97,13 +102,21 @@ int sr_region_reserve(sr_region *region, size_t page_count, sr_place place, void
 /* Reserve and commit `page_count` large pages. */
 int sr_region_reserve_large(sr_region *region, size_t page_count, unsigned protection, sr_error *error);
 
+/* Take over a view of a section that was just mapped: `page_count` pages, all of them committed with `protection`, and
+ * never to become anything that is not in `allowed`. Releasing it unmaps it. */
+void sr_region_adopt(sr_region *region, void *address, size_t page_count, unsigned protection, unsigned allowed);
+
 /* Do what is asked, with the region's mutex held. */
 sr_answer sr_region_do(sr_region *region, sr_request *request);
+
+/* Only the copying of a copying verb, without the mutex: for pages of a view, which may have to come from a disk. The
+ * caller has a hold on them that allows it. */
+sr_answer sr_region_copy(const sr_region *region, sr_request *request);
 
 /* Forget the bookkeeping of a released or abandoned region. */
 void sr_region_end(sr_region *region);
 
-/* Whether pages with this protection satisfy a mode. */
+/* Whether pages with this protection satisfy a hold's mode. */
 int sr_protection_allows(unsigned protection, sr_protection mode);
 
 #endif

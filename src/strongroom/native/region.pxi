@@ -32,7 +32,7 @@ cdef class Region(AddressSpace):
         cdef sr_request request
         self.pages_of(offset, size, &request)
         request.verb = SR_COMMIT
-        request.protection = _checked_protection(protection)
+        request.protection = self.known(protection)
         self.must(&request)
         return request.offset, request.size
 
@@ -95,7 +95,7 @@ cdef class Region(AddressSpace):
         self.pages_of(offset, size, &request)
         request.verb = SR_PROTECT
         request.wants_runs = 0
-        request.protection = _checked_protection(protection)
+        request.protection = self.known(protection)
         self.must(&request)
         return request.protection
 
@@ -105,7 +105,7 @@ cdef class Region(AddressSpace):
         self.pages_of(offset, size, &request)
         request.verb = SR_PROTECT
         request.wants_runs = 1
-        request.protection = _checked_protection(protection)
+        request.protection = self.known(protection)
         self.must(&request)
         return [run[:3] for run in self.listed(&request)]
 
@@ -192,7 +192,7 @@ cdef class Region(AddressSpace):
         result = PyBytes_FromStringAndSize(NULL, request.size)
         request.verb = SR_COPY_OUT
         request.memory = PyBytes_AS_STRING(result)
-        self.must(&request)
+        self.copy(&request)
         return result
 
     def write(self, offset, data):
@@ -228,7 +228,7 @@ cdef class Region(AddressSpace):
             self.bytes_of(offset, source.len, &request)
             request.verb = SR_COPY_IN
             request.memory = source.buf
-            self.must(&request)
+            self.copy(&request)
             return source.len
         finally:
             PyBuffer_Release(&source)
@@ -253,4 +253,4 @@ cdef class Region(AddressSpace):
             raise ValueError(f"byte must be from 0 to 255, not {value:,}")
         request.verb = SR_FILL
         request.byte = value
-        self.must(&request)
+        self.copy(&request)

@@ -13,6 +13,9 @@
 int sr_protection_allows(unsigned protection, sr_protection mode)
 {
     unsigned allowing = mode == SR_READ_WRITE ? WRITABLE : READABLE;
+    if (mode == SR_NO_ACCESS) {
+        return protection != 0; /* whatever it is, it is there */
+    }
     return (protection & SR_GUARD) == 0 && (protection & allowing) != 0;
 }
 
@@ -74,6 +77,11 @@ sr_answer sr_do_copy(sr_region *region, sr_request *request)
     if (outcome != SR_DONE) {
         return outcome;
     }
+    return sr_region_copy(region, request);
+}
+
+sr_answer sr_region_copy(const sr_region *region, sr_request *request)
+{
     char *place = region->address + request->offset;
     if (request->verb == SR_COPY_OUT) {
         return sr_os_copy(request->memory, place, request->size, &request->error) != 0 ? SR_FAILED : SR_DONE;

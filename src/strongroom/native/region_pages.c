@@ -1,6 +1,8 @@
 /* Commit, decommit, release, protect: what changes the state of pages. */
 #include "region_verbs.h"
 
+#include "sr_os_mapping.h"
+
 #include <stdlib.h>
 
 sr_stretch sr_stretch_at(const sr_region *region, size_t first, size_t end)
@@ -79,6 +81,9 @@ static int would_unlock(const sr_stretch *part, unsigned protection)
 static sr_answer change_protection(sr_region *region, sr_request *request)
 {
     size_t end = request->first + request->count;
+    if ((request->protection & ~region->allowed) != 0) {
+        return SR_NOT_ALLOWED;
+    }
     for (size_t page = request->first; page < end;) {
         sr_stretch part = sr_stretch_at(region, page, end);
         if (would_unlock(&part, request->protection)) {
@@ -142,8 +147,8 @@ sr_answer sr_do_protect(sr_region *region, sr_request *request)
 
 sr_answer sr_do_decommit(sr_region *region, sr_request *request)
 {
-    if (region->is_large) {
-        return SR_LARGE_PAGES;
+    if (region->kind != SR_KIND_PRIVATE) {
+        return SR_STAYS_COMMITTED;
     }
     sr_answer outcome = sr_require_free(region, request, 0);
     if (outcome != SR_DONE) {
@@ -168,7 +173,9 @@ sr_answer sr_do_release(sr_region *region, sr_request *request)
     if (outcome != SR_DONE) {
         return outcome;
     }
-    if (sr_os_release(region->address, request->count * region->page_size, &request->error) != 0) {
+    size_t size = request->count * region->page_size;
+    if (region->kind == SR_KIND_MAPPED ? sr_os_unmap_view(region->address, size, &request->error)
+                                       : sr_os_release(region->address, size, &request->error)) {
         return SR_FAILED;
     }
     sr_region_end(region);

@@ -5,21 +5,51 @@ cdef enum:
     FEW_PAGES = 64
 
 
-cdef PyObject *_regions = NULL   # every Region there is; not counted as references
+#: Every region that has address space, sorted by where that begins; not counted as references. While one is being given
+#: back another may begin at the same address: both are here for that moment.
+cdef PyObject **_regions = NULL
+cdef size_t _region_count = 0, _region_room = 0
+cdef object _LATER = object()    # the size of a region that adopts what will be mapped
+
+
+cdef size_t _regions_until(size_t address) noexcept:
+    """How many regions begin at an address or below."""
+    cdef size_t low = 0, high = _region_count, middle
+    while low < high:
+        middle = low + (high - low) // 2
+        if (<AddressSpace>_regions[middle]).address <= address:
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
+cdef int _make_room_for_region() except -1:
+    global _regions, _region_room
+    cdef size_t room = 2 * _region_room if _region_room else 16
+    cdef void *regions
+    if _region_count == _region_room:
+        regions = realloc(_regions, room * sizeof(PyObject *))
+        if regions == NULL:
+            raise MemoryError()
+        _regions = <PyObject **>regions
+        _region_room = room
+    return 0
 
 
 def find_region(size_t address):
-    """The region that an address lies in, or None."""
-    cdef PyObject *next = _regions
+    """The region that an address lies in, or None; a mapped view is one, too."""
+    cdef size_t i = _regions_until(address), start
     cdef AddressSpace region
-    while next != NULL:
-        if Py_REFCNT(next) > 0:  # else it is just being taken apart
-            region = <AddressSpace>next
-            if region.region.address != NULL and 0 <= address - region.address < region.size:
+    while i:
+        i -= 1
+        if Py_REFCNT(_regions[i]) > 0:  # else it is just being taken apart
+            region = <AddressSpace>_regions[i]
+            if address - region.address < region.whole_size and region.region.address != NULL:
                 return region
-            next = region.next
-        else:
-            next = (<AddressSpace>next).next
+        start = (<AddressSpace>_regions[i]).address
+        if i == 0 or (<AddressSpace>_regions[i - 1]).address != start:
+            break
     return None
 
 
@@ -28,14 +58,15 @@ cdef class AddressSpace:
 
     cdef sr_region region
     cdef readonly size_t address   # where it begins; still the number after release()
-    cdef readonly size_t size      # bytes, whole pages
+    cdef readonly size_t size      # bytes; whole pages, but for a mapped view
+    cdef size_t whole_size         # bytes, in whole pages
     cdef readonly unsigned allocation_protection  # what it was made with: VirtualQuery tells that for ever
-    cdef PyObject *next            # the list of all regions, so that one can be found by an address in it
-    cdef PyObject *previous
     cdef object __weakref__
 
     def __cinit__(self, size, *, address=None, near=None, bint top_down=False, alignment=0, large=None,
                   allocation_protection=SR_NO_ACCESS):
+        if size is _LATER:
+            return
         cdef sr_error error
         cdef sr_place place = SR_PLACE_TOP_DOWN if top_down else SR_PLACE_ANYWHERE
         cdef void *wish = NULL
@@ -64,6 +95,7 @@ cdef class AddressSpace:
             wish = <void *>(at - at % <size_t>GRANULARITY)
             place = SR_PLACE_EXACT if address is not None else SR_PLACE_NEAR
         _begin()
+        _make_room_for_region()
         if large is not None:
             failed = sr_region_reserve_large(&self.region, count, protection, &error)
         else:
@@ -71,26 +103,32 @@ cdef class AddressSpace:
         if failed:
             raise _refused_reservation(&error, count * page, at if address is not None else None)
         self.address = <size_t>self.region.address
-        self.size = count * page
+        self.size = self.whole_size = count * page
         self.allocation_protection = protection if protection else made_with
         self.enlist()
 
     cdef void enlist(self) noexcept:
-        global _regions
-        self.next = _regions
-        if _regions != NULL:
-            (<AddressSpace>_regions).previous = <PyObject *>self
-        _regions = <PyObject *>self
+        """There must be room: nothing here can fail."""
+        global _region_count
+        cdef size_t i = _regions_until(self.address)
+        memmove(&_regions[i + 1], &_regions[i], (_region_count - i) * sizeof(PyObject *))
+        _regions[i] = <PyObject *>self
+        _region_count += 1
 
     cdef void delist(self) noexcept:
-        global _regions
-        if self.next != NULL:
-            (<AddressSpace>self.next).previous = self.previous
-        if self.previous != NULL:
-            (<AddressSpace>self.previous).next = self.next
-        elif _regions == <PyObject *>self:
-            _regions = self.next
-        self.next = self.previous = NULL
+        """Twice is fine."""
+        global _region_count
+        cdef size_t i = _regions_until(self.address)
+        while i and (<AddressSpace>_regions[i - 1]).address == self.address:
+            i -= 1
+            if _regions[i] == <PyObject *>self:
+                _region_count -= 1
+                memmove(&_regions[i], &_regions[i + 1], (_region_count - i) * sizeof(PyObject *))
+                return
+
+    cdef void was_released(self) noexcept:
+        """Its address space is gone. Between the system call and this nothing must run that can fail."""
+        self.delist()
 
     def __dealloc__(self):
         cdef sr_request request
@@ -122,26 +160,63 @@ cdef class AddressSpace:
 
     cdef int bytes_of(self, object offset, object size, sr_request *request) except -1:
         """Check a range of bytes: within the region, not empty. No size means up to the end."""
+        return self.range_of(offset, size, request, self.size)
+
+    cdef int range_of(self, object offset, object size, sr_request *request, size_t limit) except -1:
         cdef size_t start = _checked_number(offset, "offset"), length
         if start >= self.size:
-            raise ValueError(f"offset {start:,} is outside this region of {self.size:,} bytes")
-        length = self.size - start if size is None else _checked_number(size, "size")
+            raise ValueError(f"offset {start:,} is outside this {self.noun()} of {self.size:,} bytes")
+        length = limit - start if size is None else _checked_number(size, "size")
         if length == 0:
             raise ValueError("size must be at least 1 byte")
-        if length > self.size - start:
+        if length > limit - start:
             raise ValueError(
-                f"{length:,} bytes from offset {start:,} end outside this region of {self.size:,} bytes")
+                f"{length:,} bytes from offset {start:,} end outside this {self.noun()} of {self.size:,} bytes")
         request.offset = start
         request.size = length
         return 0
 
     cdef int pages_of(self, object offset, object size, sr_request *request) except -1:
         """The pages that such a range touches: its start is rounded down, its end up."""
-        self.bytes_of(offset, size, request)
+        self.range_of(offset, size, request, self.whole_size)
         request.first = request.offset // self.region.page_size
         request.count = (request.offset + request.size - 1) // self.region.page_size - request.first + 1
         request.offset = request.first * self.region.page_size
         request.size = request.count * self.region.page_size
+        return 0
+
+    cdef unsigned known(self, object protection) except? 0:
+        """One that pages here may be asked to have; of a view, whether they may is known further down."""
+        if self.region.kind == SR_KIND_MAPPED:
+            return _known_protection(protection)
+        return _checked_protection(protection)
+
+    cdef str noun(self):
+        return "view" if self.region.kind == SR_KIND_MAPPED else "region"
+
+    cdef int copy(self, sr_request *request) except -1:
+        """Copy or fill. Pages of a view may have to come from a disk: the mutex, and the GIL, do not wait for that."""
+        cdef sr_request hold
+        cdef sr_verb verb = request.verb
+        cdef sr_answer outcome
+        if self.region.kind != SR_KIND_MAPPED:
+            return self.must(request)
+        self.pages_of(request.offset, request.size, &hold)
+        hold.verb = SR_HOLD
+        hold.kind = SR_HOLD_VIEW
+        hold.mode = SR_READ_ONLY if verb == SR_COPY_OUT else SR_READ_WRITE
+        outcome = self.do(&hold)
+        hold.verb = SR_UNHOLD
+        if outcome == SR_DONE:
+            with nogil:
+                outcome = sr_region_copy(&self.region, request)
+            hold.size = 0
+            self.do(&hold)
+        else:
+            hold.offset, hold.size, hold.verb = request.offset, request.size, verb
+            request[0] = hold
+        if outcome != SR_DONE:
+            raise _refusal(self, outcome, request)
         return 0
 
     cdef int must(self, sr_request *request) except -1:
@@ -165,7 +240,9 @@ cdef class AddressSpace:
         request.verb = SR_RELEASE
         request.size = 0
         cdef sr_answer outcome = self.do(&request)
-        if outcome != SR_DONE and outcome != SR_IS_RELEASED:
+        if outcome == SR_DONE:
+            self.was_released()
+        elif outcome != SR_IS_RELEASED:
             raise _refusal(self, outcome, &request)
 
     cdef list listed(self, sr_request *request):
@@ -203,7 +280,7 @@ cdef class AddressSpace:
 
     def __enter__(self):
         if self.region.address == NULL:
-            raise DestroyedError("this region was released")
+            raise DestroyedError(f"this {self.noun()} was released")
         return self
 
     def __exit__(self, kind, value, traceback):

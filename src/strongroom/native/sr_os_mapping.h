@@ -14,7 +14,8 @@
 int sr_os_section_create(intptr_t file, sr_protection protection, uint64_t *size, intptr_t *section, sr_error *error);
 
 /* The section of that name, made with `*size` bytes of zeros if nobody uses it; what exists keeps its size. With
- * `*size` 0 it must exist. `*existed` says which it was. The name is what the layer above made of it. */
+ * `*size` 0 it must exist. `*existed` says which it was. The name is what the layer above made of it. 1, with an error, if another process is
+ * just beginning or ending that name, after a hundredth of a second's wait or a signal: to be tried again. */
 int sr_os_section_named(
     const char *name, sr_protection protection, uint64_t *size, intptr_t *section, int *existed, sr_error *error);
 

@@ -9,13 +9,14 @@ Source: Memory-Mapped Files, File Mapping (Microsoft); mmap(2), shm_open(3), mem
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Protocol
 
 from strongroom import _native
-from strongroom._native import MappedView, Section
-from strongroom._os import handles
+from strongroom._os import handles, mappings
 from strongroom.vm.protection import READ_WRITE
+from strongroom.vm.region import Region
 
 __all__ = ["MappedView", "Section", "create_section", "find_view", "map_file", "open_section"]
 
@@ -27,8 +28,74 @@ class _HasDescriptor(Protocol):
     def fileno(self) -> Callable[[], int]: ...
 
 
-def _native_file(file: int | _HasDescriptor) -> int:
-    return handles.native_file(file if isinstance(file, int) else file.fileno())
+class MappedView(_native.MappedView, Region):
+    """A region whose pages are a section's: a part of a file, or of memory that processes share.
+
+    ``map`` of a section, or ``map_file``, returns it. All that a ``Region`` can do it can, but its pages are committed
+    from its making to its ``release()``, and become nothing that it was not made with: one made ``READ_ONLY`` cannot be
+    written. Leaving a ``with`` block releases it, and so does the end of the last reference to it.
+
+    Attributes: as a Region's, but ``size`` is as it was asked for, not whole pages; ``offset`` in the section, in
+    bytes; ``protection``, what it was made with.
+
+    Platform notes: in a forked child it shows the same section, a copy of its own where it is ``WRITE_COPY``. Where a
+    file was made shorter ``read`` and ``write`` raise ``AccessError``; touching a View of it is a fault (SIGBUS), on
+    Windows the file cannot be made shorter.
+
+    Does not protect against: what is in a view is in its file, in the page cache, and in every process that maps it:
+    secrets do not belong there, and a lock keeps pages in RAM without keeping them from their file.
+
+    Source: MapViewOfFile, UnmapViewOfFile; mmap(2), munmap(2).
+
+    Version added: 0.1.
+    """
+
+    __slots__ = ()
+
+
+class Section(_native.Section):
+    """Memory that views show: a file's, or the system's own. ``create_section`` and ``open_section`` make it.
+
+    Attributes: ``size`` in bytes; ``protection``, the most that a view can be; ``existed``, whether a name was in use
+    before; ``is_closed``. A context manager: leaving the block closes it. Views keep what they show, closed or not.
+
+    Source: CreateFileMapping; memfd_create(2), shm_open(3).
+
+    Version added: 0.1.
+    """
+
+    __slots__ = ()
+
+    def map(self, offset: int = 0, size: int | None = None, protection: int = READ_WRITE) -> MappedView:
+        """Show a part of it in this process's memory.
+
+        Args:
+            offset: Bytes from the section's start, a multiple of ``vm.GRANULARITY``.
+            size: Bytes. ``None``: up to the section's end.
+            protection: ``READ_ONLY``, ``READ_WRITE``, ``WRITE_COPY`` or their ``EXECUTE_`` forms. With ``WRITE_COPY``
+                what is written stays private to this process and never reaches the section.
+
+        Returns:
+            The view.
+
+        Raises:
+            ValueError, TypeError: A range outside the section, a protection that is none.
+            AccessError: A protection that the section does not allow.
+            DestroyedError: The section was closed.
+            SystemCallError: The system refused, for want of address space or mappings.
+
+        Source: MapViewOfFile; mmap(2).
+
+        Version added: 0.1.
+        """
+        return _native.map_section(MappedView, self, offset, size, protection)
+
+
+def _descriptor(file: int | _HasDescriptor) -> int:
+    number = file if isinstance(file, int) else file.fileno()
+    if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number < 1 << 31:
+        raise ValueError("file must be an open file or its descriptor, a number that is not negative")
+    return number
 
 
 def _native_name(name: str) -> bytes:
@@ -56,7 +123,8 @@ def create_section(
 
     Raises:
         ValueError, TypeError: A size or protection that makes no sense; a file and a name at once; an empty file.
-        SystemCallError: The file is not open for that, cannot grow, or the system has no room.
+        SystemCallError: The file is not open for that, cannot grow, or the system has no room; another process has been
+            making or ending that name for five seconds (it may be stopped).
 
     Platform notes: a name ends with its last user, however that ends. On macOS and the BSDs it ends when the process
     that made it gives it up, and not at all if that is killed. On Linux the memory counts against /dev/shm; that of a
@@ -75,7 +143,8 @@ def create_section(
     if file is None and size == 0:
         raise ValueError("size must be at least 1 byte where there is no file")
     native_name = None if name is None else _native_name(name)
-    section = _native.create_section(-1 if file is None else _native_file(file), native_name, size, protection)
+    native_file = -1 if file is None else handles.native_file(_descriptor(file))
+    section = _native.create_section(Section, native_file, native_name, size, protection)
     if section.size == 0:
         raise ValueError("an empty file has nothing to show: give a size, and it grows")
     return section
@@ -93,13 +162,13 @@ def open_section(name: str, protection: int = READ_WRITE) -> Section:
 
     Raises:
         ValueError, TypeError: No name, no protection.
-        SystemCallError: Nobody uses a section of that name.
+        SystemCallError: Nobody uses a section of that name; another process has been making it for five seconds.
 
     Source: OpenFileMapping; shm_open(3).
 
     Version added: 0.1.
     """
-    return _native.create_section(-1, _native_name(name), 0, protection)
+    return _native.create_section(Section, -1, _native_name(name), 0, protection)
 
 
 def map_file(
@@ -119,7 +188,7 @@ def map_file(
 
     Raises:
         ValueError, TypeError: A range that makes no sense, an empty file.
-        SystemCallError: The file is not open for that, or cannot grow.
+        SystemCallError: The file is not open for that, or cannot grow. It is as long as it was before.
 
     Does not protect against: a secret in a file being a secret on disk.
 
@@ -127,8 +196,21 @@ def map_file(
 
     Version added: 0.1.
     """
-    with create_section(0 if size is None else offset + size, file=file, protection=protection) as section:
-        return section.map(offset, size, protection)
+    offset = _native.checked_view_offset(offset)
+    length = None if size is None else mappings.checked(size, "size")
+    if length == 0:
+        raise ValueError("size must be at least 1 byte")
+    descriptor = _descriptor(file)
+    before = os.fstat(descriptor).st_size
+    wanted = 0 if length is None else offset + length
+    with create_section(wanted, file=descriptor, protection=protection) as section:
+        try:
+            return section.map(offset, length, protection)
+        except BaseException:
+            if before < wanted == os.fstat(descriptor).st_size:
+                section.close()  # on Windows a file cannot be made shorter before
+                os.ftruncate(descriptor, before)
+            raise
 
 
 def find_view(address: int) -> MappedView | None:
@@ -140,6 +222,10 @@ def find_view(address: int) -> MappedView | None:
     Returns:
         The view, ``None`` if it lies in none of this process's.
 
+    Raises:
+        ValueError, TypeError: No address.
+
     Version added: 0.1.
     """
-    return _native.find_view(address)
+    found = _native.find_region(mappings.checked(address))
+    return found if isinstance(found, MappedView) else None

@@ -91,8 +91,8 @@ def query(address: int) -> PageInfo:
     """
     address = mappings.checked(address)
     address -= address % PAGE_SIZE
-    view = None if mappings.KNOWS_RESERVATIONS else _native.find_view(address)
-    if view is not None:
+    view = None if mappings.KNOWS_RESERVATIONS else _native.find_region(address)
+    if isinstance(view, _native.MappedView):
         return _query_view(view, address)
     region = _native.find_region(address)
     if region is not None and not mappings.KNOWS_RESERVATIONS:

@@ -19,9 +19,7 @@ import hashlib
 import os
 from collections import OrderedDict
 from contextlib import ExitStack
-from typing import Any
-
-from typing_extensions import Buffer
+from typing import TYPE_CHECKING, Any
 
 from strongroom import _native, _sodium
 from strongroom.exceptions import (
@@ -38,6 +36,9 @@ from strongroom.vm.protection import READ_WRITE
 from strongroom.vm.query import probe
 from strongroom.vm.win32 import constants as c
 from strongroom.vm.win32.errors import Translated, address, fail_unless
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
 
 #: Ciphertexts that were unprotected once and may be again, because there may be copies: about 300 bytes each, 20 MB.
 USED_MAX = 65_536
@@ -159,14 +160,12 @@ def _held(call: str, where: int | Buffer, size: int, stack: ExitStack) -> int:
         start = _native.buffer_start(buffer)
         return 0 if start is None else start
     place = address(call, where)
-    region, view = _native.find_region(place), _native.find_view(place)
+    region = _native.find_region(place)
     try:
         if region is not None:
             stack.enter_context(_native.view_region(region, place - region.address, size, True))
-            return place
-        if view is not None:
-            stack.enter_context(view.view(place - view.address, size, "rw"))
-        fail_unless(probe(place, size, READ_WRITE), call, c.ERROR_NOACCESS, "these bytes cannot be written")
+        else:
+            fail_unless(probe(place, size, READ_WRITE), call, c.ERROR_NOACCESS, "these bytes cannot be written")
     except (ValueError, AccessError, DestroyedError) as error:
         raise Win32Error(call, c.ERROR_NOACCESS, str(error)) from None
     return place

@@ -164,7 +164,7 @@ def UnmapViewOfFile(lpBaseAddress: int) -> bool:
     if view is None:
         raise Win32Error(call, c.ERROR_INVALID_ADDRESS, f"no view begins at {lpBaseAddress:#x}")
     with _Answered(call):
-        view.unmap()
+        view.release()
     _views.pop(view.address, None)
     return True
 

@@ -52,7 +52,7 @@ class MEMORY_BASIC_INFORMATION:
 def region_at(place: int) -> Region | None:
     """The region that an address lies in."""
     region = _native.find_region(place)
-    return region if isinstance(region, Region) else None
+    return region if isinstance(region, Region) and not isinstance(region, MappedView) else None
 
 
 def within(call: str, place: int, size: int, code: int = c.ERROR_INVALID_ADDRESS) -> tuple[Region, int, int]:
