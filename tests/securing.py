@@ -6,7 +6,7 @@ as no access, any guard page is refused, and each protection is worth reading, o
 """
 
 from pages import BASES, PAGE
-from strongroom import SecuredError, StrongroomError, UnsupportedError, vm
+from strongroom import SecuredError, StrongroomError, vm
 
 MODES = {"READ_WRITE": vm.READ_WRITE, "READ_ONLY": vm.READ_ONLY}
 CHANGES = [*BASES, *(f"{name} + GUARD" for name in BASES), "decommit", "release"]
@@ -35,10 +35,18 @@ def kernel(mode: str, change: str) -> str:
     return "allowed" if mode == "READ_ONLY" or base in _WORTH_WRITING else "refused"
 
 
+def _page_for(base: str) -> vm.Region:
+    """A page to try it on: private memory, and for what is copied when written a view, which alone can be that."""
+    if base not in ("WRITE_COPY", "EXECUTE_WRITE_COPY"):
+        return vm.allocate(PAGE)
+    with vm.create_section(PAGE, protection=vm.EXECUTE_READ_WRITE) as section:
+        return section.map(protection=vm.EXECUTE_WRITE_COPY)
+
+
 def ours(mode: str, change: str) -> str:
     """What happens here, tried on a page of its own."""
     base, _, modifier = change.partition(" + ")
-    with vm.allocate(PAGE) as region:
+    with _page_for(base) as region:
         handle = region.secure(0, PAGE, MODES[mode])
         try:
             if change == "decommit":
@@ -49,8 +57,6 @@ def ours(mode: str, change: str) -> str:
                 region.protect(0, PAGE, BASES[base] | (vm.GUARD if modifier else 0))
         except SecuredError:
             return "refused"
-        except UnsupportedError:
-            return "unsupported"
         except ValueError:
             return "no such protection"
         except StrongroomError as error:

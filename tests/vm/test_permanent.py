@@ -83,7 +83,7 @@ def test_so_does_strongroom() -> None:
 
 
 def test_what_it_does_not_stop() -> None:
-    """Writing, unlocking, having the range dumped, and a write through /proc/self/mem: the docs say so."""
+    """Writing, emptying, unlocking, dumping, keeping from children, and writing past protections: the docs say so."""
     children.succeed(
         START
         + """
@@ -100,6 +100,10 @@ def test_what_it_does_not_stop() -> None:
         memory.seek(middle)
         memory.write(b"efgh")
     assert b"efgh" == region.read(PAGE, 4)
+    assert 0 == libc.madvise(middle, PAGE, 4)    # MADV_DONTNEED
+    assert bytes(4) == region.read(PAGE, 4)
+    assert 0 == libc.madvise(middle, PAGE, 10)   # MADV_DONTFORK
+    assert "dc" in flags()
     """
     )
 

@@ -13,6 +13,9 @@ does to a page is counted, checked and undone when it fails; what other code doe
 
 from __future__ import annotations
 
+import importlib
+from typing import TYPE_CHECKING
+
 from strongroom._native import GRANULARITY, PAGE_SIZE, RegionAccess, SecureHandle
 from strongroom.vm.machine import (
     LockLimit,
@@ -40,6 +43,9 @@ from strongroom.vm.protection import (
 )
 from strongroom.vm.query import PageInfo, probe, query
 from strongroom.vm.region import Pages, Region, allocate, reserve
+
+if TYPE_CHECKING:
+    from types import ModuleType
 
 __all__ = [
     "EXECUTE",
@@ -79,3 +85,10 @@ __all__ = [
     "set_working_set",
     "working_set",
 ]
+
+
+def __getattr__(name: str) -> ModuleType:
+    """Import ``vm.win32`` when somebody asks for it: most programs never do."""
+    if name == "win32":
+        return importlib.import_module("strongroom.vm.win32")
+    raise AttributeError(f"module 'strongroom.vm' has no attribute {name!r}")

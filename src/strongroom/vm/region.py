@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from collections import namedtuple
-from collections.abc import Callable
-from functools import partial
-from types import TracebackType
 
 from strongroom import _native
-from strongroom._native import RegionAccess, SecureHandle
+from strongroom._native import Locked, Protected, RegionAccess, SecureHandle
 from strongroom.vm.protection import READ_WRITE
 
 __all__ = ["Pages", "Region", "allocate", "reserve"]
@@ -160,75 +157,6 @@ class Region(_native.Region):
         Version added: 0.1.
         """
         return [Pages(*run) for run in self._runs(offset, size)]
-
-
-def _each(verb: Callable[[int, int], object], offset: int, size: int, page_size: int) -> Exception | None:
-    """Do it to a range; to every page that lets it be done if the whole does not. Returns the first error."""
-    try:
-        verb(offset, size)
-    except Exception as error:
-        if size <= page_size:
-            return error
-        half = size // page_size // 2 * page_size
-        errors = _each(verb, offset, half, page_size), _each(verb, offset + half, size - half, page_size)
-        return errors[0] or errors[1]
-    return None
-
-
-class Protected:
-    """One use of ``Region.protected``."""
-
-    __slots__ = ("_arguments", "_region", "_runs")
-
-    def __init__(self, region: Region, offset: int, size: int | None, protection: int) -> None:
-        self._region = region
-        self._arguments = (offset, size, protection)
-        self._runs: list[tuple[int, int, int]] = []
-
-    def __enter__(self) -> Region:
-        if self._runs:
-            raise RuntimeError("this context manager is entered already")
-        self._runs = self._region._protect_listed(*self._arguments)
-        return self._region
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        runs, self._runs = self._runs, []
-        first: Exception | None = None
-        for offset, size, protection in runs:
-            restore = partial(self._region.protect, protection=protection)
-            error = _each(restore, offset, size, self._region.page_size)
-            first = first or error
-        if first is not None and value is None:
-            raise first
-
-
-class Locked:
-    """One use of ``Region.locked``."""
-
-    __slots__ = ("_arguments", "_locked", "_region")
-
-    def __init__(self, region: Region, offset: int, size: int | None) -> None:
-        self._region = region
-        self._arguments = (offset, size)
-        self._locked: tuple[int, int] | None = None
-
-    def __enter__(self) -> Region:
-        if self._locked is not None:
-            raise RuntimeError("this context manager is entered already")
-        self._locked = self._region.lock(*self._arguments)
-        return self._region
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        if self._locked is None:
-            return
-        locked, self._locked = self._locked, None
-        first = _each(self._region.unlock, *locked, self._region.page_size)
-        if first is not None and value is None:
-            raise first
 
 
 def reserve(size: int, *, address: int | None = None, near: int | None = None, top_down: bool = False) -> Region:
