@@ -90,14 +90,13 @@ INTERRUPTED = """
     region = vm.allocate(4096)
     left = 0
     for turn in range(400):
-        signal.setitimer(signal.ITIMER_REAL, 0.0002 + turn % 40 * 0.00001)
         try:
+            signal.setitimer(signal.ITIMER_REAL, 0.0002 + turn % 40 * 0.00001)
             while True:
                 with {block}:
                     pass
         except Stop:
             pass
-        signal.setitimer(signal.ITIMER_REAL, 0)
         runs = [tuple(run) for run in region.pages()]
         if [(0, 4096, vm.READ_WRITE, 0)] != runs:
             left += 1
