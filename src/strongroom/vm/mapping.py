@@ -14,7 +14,7 @@ from typing import Protocol
 
 from strongroom import _native
 from strongroom._native import MappedView, Section
-from strongroom._os import handles
+from strongroom._os import handles, mappings
 from strongroom.vm.protection import READ_WRITE
 
 __all__ = ["MappedView", "Section", "create_section", "find_view", "map_file", "open_section"]
@@ -140,6 +140,9 @@ def find_view(address: int) -> MappedView | None:
     Returns:
         The view, ``None`` if it lies in none of this process's.
 
+    Raises:
+        ValueError, TypeError: No address.
+
     Version added: 0.1.
     """
-    return _native.find_view(address)
+    return _native.find_view(mappings.checked(address))
