@@ -1,4 +1,5 @@
-# cython: language_level=3, binding=False, embedsignature=False, boundscheck=False, wraparound=False, auto_pickle=False
+# cython: language_level=3, binding=False, boundscheck=False, wraparound=False, auto_pickle=False
+# cython: embedsignature=True, embedsignature.format=clinic
 """The one door between Python and the native layer: argument checks, errors, and the types that hold secrets.
 
 Five nouns. A **Block** owns guarded pages (one secret). An **Access** is one use of a block, from entering a ``with``
@@ -51,6 +52,10 @@ GRANULARITY = sr_os_granularity()
 CANARY_SIZE, KEY_SIZE = SR_CANARY_SIZE, SR_KEY_SIZE
 MAX_SIZE = sr_block_max_size()
 
+#: Bits of the largest integer that an error message shows in full: no address, size or protection has more.
+cdef enum:
+    LONGEST_PRINTED = 256
+
 #: Rooms kept for the next access instead of being given back; each is one locked page.
 cdef enum:
     ROOMS_KEPT = 4
@@ -81,19 +86,38 @@ cdef int _raise(sr_error *error) except -1:
     raise SystemCallError(error.call.decode(), error.code)
 
 
-def _describe(value):
+cdef str _counted(object number, str form=","):
+    """An int as it may be printed: Python refuses to turn thousands of digits into text, and nobody reads them."""
+    return number.__format__(form) if number.bit_length() <= LONGEST_PRINTED else f"{number.bit_length():,} bits"
+
+
+def describe(value):
     """What may be said of a wrong argument: numbers and None in full, of anything else only its type."""
-    if value is None or type(value) in (int, float, bool, complex):
+    if type(value) is int:
+        return _counted(value, "d")
+    if value is None or type(value) in (float, bool, complex):
         return f"{value!r}"
     return f"{type(value).__name__}"
+
+
+cdef object _describe = describe
+
+
+cdef object _whole(object value, str what):
+    """What an object with __index__ stands for, as an int and nothing that is derived from it."""
+    try:
+        return int.__index__(PyNumber_Index(value))
+    except Exception as error:
+        raise TypeError(
+            f"{what} must be an integer: {type(value).__name__}.__index__ raised {type(error).__name__}") from error
 
 
 cdef size_t _checked_size(object size) except 0:
     if isinstance(size, bool) or not PyIndex_Check(size):
         raise TypeError(f"size must be an integer number of bytes, not {_describe(size)}")
-    number = PyNumber_Index(size)
+    number = _whole(size, "size")
     if not 1 <= number <= MAX_SIZE:
-        raise ValueError(f"size must be from 1 to {MAX_SIZE:,} bytes, not {number:,}")
+        raise ValueError(f"size must be from 1 to {MAX_SIZE:,} bytes, not {_counted(number)}")
     return number
 
 

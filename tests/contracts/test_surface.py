@@ -141,6 +141,40 @@ def test_every_public_thing_has_a_docstring() -> None:
     assert {name: headings for name, headings in lacking.items() if headings} == {}
 
 
+def public_callables() -> dict[str, Any]:
+    """Every function and method that users may call, by the name they know it by."""
+    found: dict[str, Any] = {}
+    for house in (strongroom, vm):
+        for name in house.__all__:
+            value = getattr(house, name)
+            if inspect.isclass(value) and not issubclass(value, Exception | dict | tuple):
+                members = {member: getattr(value, member) for member in dir(value) if not member.startswith("_")}
+                found |= {f"{name}.{member}": thing for member, thing in members.items() if callable(thing)}
+            elif callable(value) and not inspect.isclass(value):
+                found[name] = value
+    return found
+
+
+#: A default that is a C name has no signature; native/section.pxi.
+UNSIGNED = {"Section.map"}
+
+
+def test_help_shows_the_arguments() -> None:
+    """``inspect.signature`` works for whatever can be called, compiled or not, and for the classes users make."""
+    without = set()
+    callables = public_callables() | {kind.__name__: kind for kind in (vm.Region, strongroom.LockedBuffer)}
+    for name, function in callables.items():
+        try:
+            inspect.signature(function)
+        except ValueError:
+            without.add(name)
+    assert without <= UNSIGNED
+    assert len(callables) > 50
+    commit = inspect.signature(vm.Region.commit)
+    assert str(commit) == f"(self, /, offset=0, size=None, protection={vm.READ_WRITE})"
+    assert "--" not in str(vm.Region.commit.__doc__)
+
+
 def test_every_test_says_what_it_holds() -> None:
     """Each test states the behaviour it checks in its docstring."""
     silent = [

@@ -4,6 +4,7 @@ import copy
 import gc
 import pickle
 import weakref
+from typing import Any
 
 import pytest
 
@@ -198,6 +199,27 @@ def test_a_region_never_begins_within_a_page(alignment: int, error: type[Excepti
     """An alignment that is not a number of pages is refused, not rounded."""
     with pytest.raises(error, match="alignment"):
         vm.Region(PAGE, alignment=alignment)
+
+
+@pytest.mark.parametrize(
+    "others",
+    [
+        {"alignment": 1 << 30, "near": 1 << 40},
+        {"alignment": 1 << 30, "address": 1 << 40},
+        {"alignment": 1 << 30, "top_down": True},
+        {"alignment": 1 << 30, "large": vm.READ_WRITE},
+        {"large": vm.READ_WRITE, "near": 1 << 40},
+        {"large": vm.READ_WRITE, "top_down": True},
+        {"large": vm.READ_WRITE, "allocation_protection": vm.READ_ONLY},
+    ],
+    ids=lambda others: " and ".join(others),
+)
+def test_what_does_not_go_together_is_refused(others: dict[str, Any]) -> None:
+    """An alignment or a place that would not be honoured is an error, not silence."""
+    if "large" in others and vm.large_page_size() == 0:
+        pytest.skip("this system has no large pages, which comes first")
+    with pytest.raises(ValueError, match=r"alignment=|large="):
+        vm.Region(PAGE, **others)
 
 
 @needs_proc

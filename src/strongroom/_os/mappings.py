@@ -41,12 +41,7 @@ Span = namedtuple("Span", "address size state protection allocation allocation_p
 
 def checked(value: int, what: str = "address") -> int:
     """An address or size: an integer that is not negative and fits a pointer."""
-    if isinstance(value, bool) or not hasattr(value, "__index__"):
-        raise TypeError(f"{what} must be an integer, not {type(value).__name__}")
-    number = int(value.__index__())
-    if not 0 <= number < 1 << 64:
-        raise ValueError(f"{what} must be from 0 to {(1 << 64) - 1:,}, not {number:,}")
-    return number
+    return _native.checked_number(value, what)
 
 
 def is_writable(protection: int) -> bool:

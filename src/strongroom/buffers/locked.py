@@ -7,6 +7,7 @@ from strongroom import _native
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from strongroom.guarantees import Guarantees
+    from strongroom.policy import Policy
 
 __all__ = ["LockedBuffer"]
 
@@ -48,6 +49,11 @@ class LockedBuffer(_native.Block):
     """
 
     __slots__ = ()
+
+    def __init__(
+        self, size: int, *, backing: str = "auto", isolated: bool | None = None, policy: Policy | None = None
+    ) -> None:
+        """Show help() and inspect.signature what the native ``__new__`` has taken by now."""
 
     def guarantees(self) -> Guarantees:
         """Ask the operating system what this buffer really has, now.

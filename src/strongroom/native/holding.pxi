@@ -159,17 +159,18 @@ def view_region(AddressSpace region not None, offset, size, bint writable):
     return access
 
 
-def secure_region(AddressSpace region not None, offset, size, mode, bint permanent):
+def secure_region(AddressSpace region not None, offset, size, mode, permanent):
     """The handle behind ``Region.secure``."""
     cdef sr_request request
     cdef SecureHandle handle = SecureHandle.__new__(SecureHandle)
     cdef size_t wanted = _checked_number(mode, "mode")
+    cdef bint is_permanent = checked_flag(permanent, "permanent")
     if wanted != SR_READ_ONLY and wanted != SR_READ_WRITE:
         raise ValueError(f"mode must be READ_ONLY or READ_WRITE, not {wanted:#x}")
     region.pages_of(offset, size, &request)
     handle.region = region
     request.verb = SR_HOLD
-    request.kind = SR_HOLD_PERMANENT if permanent else SR_HOLD_SECURE
+    request.kind = SR_HOLD_PERMANENT if is_permanent else SR_HOLD_SECURE
     request.mode = SR_READ_ONLY if wanted == SR_READ_ONLY else SR_READ_WRITE
     region.must(&request)
     handle.hold = request.hold
@@ -177,5 +178,5 @@ def secure_region(AddressSpace region not None, offset, size, mode, bint permane
     handle.offset = request.offset
     handle.size = request.size
     handle.mode = <unsigned>wanted
-    handle.is_permanent = permanent
+    handle.is_permanent = is_permanent
     return handle

@@ -16,8 +16,28 @@ PROTECTIONS = {
 }
 
 def protection_name(protection):
-    """The names of a protection and its modifiers: ``"READ_WRITE | GUARD"``; ``"reserved"`` for none at all."""
-    names = [name for name, bit in PROTECTIONS.items() if protection & bit]
+    """Name a protection and its modifiers.
+
+    Args:
+        protection: Any combination of the constants.
+
+    Returns:
+        The names, as in ``"READ_WRITE | GUARD"``; bits without one as a number; ``"reserved"`` for 0, which stands for
+        pages that are not committed.
+
+    Raises:
+        ValueError, TypeError: What no protection could be.
+
+    Version added: 0.1.
+    """
+    cdef size_t left = _checked_number(protection, "protection")
+    names = []
+    for name, bit in PROTECTIONS.items():
+        if left & <size_t>bit:
+            names.append(name)
+            left &= ~<size_t>bit
+    if left:
+        names.append(f"{left:#x}")
     return " | ".join(names) if names else "reserved"
 
 
@@ -26,28 +46,30 @@ def is_protection_possible(protection):
     return _checked_protection(protection, False) != 0
 
 
-cdef unsigned _known_protection(object protection) except? 0:
+cdef unsigned _known_protection(object protection, str what="protection") except? 0:
     """One of the eight, with or without a modifier, wherever that may be possible."""
     cdef size_t value, base, modifiers
     if isinstance(protection, bool) or not PyIndex_Check(protection):
-        raise TypeError(f"protection must be one of the constants of strongroom.vm, not {_describe(protection)}")
+        raise TypeError(f"{what} must be one of the constants of strongroom.vm, not {_describe(protection)}")
+    number = protection if type(protection) is int else _whole(protection, what)
     try:
-        value = _checked_number(protection, "protection")
-    except ValueError:  # too large, or negative
-        raise ValueError(f"protection {protection:#x} is none of the eight protections, with or without modifiers")
+        value = number
+    except OverflowError:
+        raise ValueError(
+            f"{what} {_counted(number, '#x')} is none of the eight protections, with or without modifiers") from None
     base = value & 0xFF
     modifiers = value & ~<size_t>0xFF
     if base == 0 or base & (base - 1) or modifiers & ~<size_t>(SR_GUARD | SR_NO_CACHE | SR_WRITE_COMBINE):
-        raise ValueError(f"protection {value:#x} is none of the eight protections, with or without modifiers")
+        raise ValueError(f"{what} {value:#x} is none of the eight protections, with or without modifiers")
     if modifiers & (modifiers - 1) or (modifiers and base == SR_NO_ACCESS):
         raise ValueError(
-            f"protection {protection_name(value)}: GUARD, NO_CACHE and WRITE_COMBINE exclude each other and NO_ACCESS")
+            f"{what} {protection_name(value)}: GUARD, NO_CACHE and WRITE_COMBINE exclude each other and NO_ACCESS")
     return <unsigned>value
 
 
-cdef unsigned _checked_protection(object protection, bint must_be_possible=True) except? 0:
+cdef unsigned _checked_protection(object protection, bint must_be_possible=True, str what="protection") except? 0:
     """One that private memory of this system can have; 0 for another, if that is no error."""
-    cdef unsigned value = _known_protection(protection), base = value & 0xFF
+    cdef unsigned value = _known_protection(protection, what), base = value & 0xFF
     if value & ~sr_os_protections():
         if must_be_possible:
             raise UnsupportedError(
@@ -64,9 +86,21 @@ cdef size_t _checked_number(object value, str what) except? 0:
     if type(value) is not int:
         if isinstance(value, bool) or not PyIndex_Check(value):
             raise TypeError(f"{what} must be an integer, not {_describe(value)}")
-        value = PyNumber_Index(value)
+        value = _whole(value, what)
     try:
         number = value
     except OverflowError:
-        raise ValueError(f"{what} must be from 0 to {SIZE_MAX:,}, not {value:,}") from None
+        raise ValueError(f"{what} must be from 0 to {SIZE_MAX:,}, not {_counted(value)}") from None
     return number
+
+
+def checked_number(value, str what not None):
+    """The same for the Python layers: the integer, or an error that names ``what`` it was to be."""
+    return _checked_number(value, what)
+
+
+def checked_flag(value, str what not None):
+    """A yes or no, as a bool; anything else is refused, for ``"no"`` would be taken for yes."""
+    if value is not True and value is not False:
+        raise TypeError(f"{what} must be True or False, not {_describe(value)}")
+    return value

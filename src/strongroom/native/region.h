@@ -51,7 +51,7 @@ typedef enum sr_verb {
     SR_UNLOCK,
     SR_HOLD,        /* `mode`, `kind` in, `hold` out */
     SR_UNHOLD,      /* `hold` in */
-    SR_COPY_OUT,    /* `offset`, `size` in bytes, to `memory` */
+    SR_COPY_OUT,    /* `offset`, `size` in bytes, to `memory`; to NULL: only the checks */
     SR_COPY_IN,     /* from `memory` */
     SR_FILL,        /* with `byte` */
     SR_LIST         /* `runs` out */

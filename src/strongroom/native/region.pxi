@@ -4,7 +4,14 @@
 cdef class Region(AddressSpace):
     """Address space whose pages are reserved or committed; ``strongroom.vm.Region`` is its public face."""
 
-    def commit(self, offset=0, size=None, protection=SR_READ_WRITE):
+    cdef bint is_made
+
+    def __init__(self):
+        if self.is_made:
+            raise TypeError("a region is made once: take another one for other address space")
+        self.is_made = True
+
+    def commit(self, offset=0, size=None, protection=4):  # SR_READ_WRITE, as a number: only that has a signature
         """Put memory behind pages; what was reserved becomes zeros, what was committed keeps its content.
 
         Args:
@@ -188,9 +195,12 @@ cdef class Region(AddressSpace):
         cdef sr_request request
         self.bytes_of(offset, size, &request)
         if request.size > MAX_SIZE:
-            raise ValueError(f"{request.size:,} bytes are more than bytes can hold")
-        result = PyBytes_FromStringAndSize(NULL, request.size)
+            raise ValueError(f"size: {request.size:,} bytes are more than bytes can hold")
         request.verb = SR_COPY_OUT
+        if request.size > FEW_PAGES * _page_size:  # before there is memory for what may not be read at all
+            request.memory = NULL
+            self.must(&request)
+        result = PyBytes_FromStringAndSize(NULL, request.size)
         request.memory = PyBytes_AS_STRING(result)
         self.copy(&request)
         return result
@@ -216,10 +226,16 @@ cdef class Region(AddressSpace):
         cdef sr_request request
         cdef Py_buffer source
         cdef size_t start, end
+        if not PyObject_CheckBuffer(data):
+            raise TypeError(f"data must be something with a buffer of bytes, not {_describe(data)}")
         PyObject_GetBuffer(data, &source, PyBUF_SIMPLE)
         try:
             if source.len == 0:
-                _checked_number(offset, "offset")
+                start = _checked_number(offset, "offset")
+                if start > self.size:
+                    raise ValueError(f"offset {start:,} is outside this region of {self.size:,} bytes")
+                if self.region.address == NULL:
+                    raise DestroyedError("write: this region was released")
                 return 0
             start = <size_t>source.buf
             end = start + <size_t>source.len

@@ -83,6 +83,9 @@ sr_answer sr_do_copy(sr_region *region, sr_request *request)
 sr_answer sr_region_copy(const sr_region *region, sr_request *request)
 {
     char *place = region->address + request->offset;
+    if (request->memory == NULL && request->verb != SR_FILL) { /* only to be told whether it could be */
+        return SR_DONE;
+    }
     if (request->verb == SR_COPY_OUT) {
         return sr_os_copy(request->memory, place, request->size, &request->error) != 0 ? SR_FAILED : SR_DONE;
     }

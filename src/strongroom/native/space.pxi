@@ -63,28 +63,32 @@ cdef class AddressSpace:
     cdef readonly unsigned allocation_protection  # what it was made with: VirtualQuery tells that for ever
     cdef object __weakref__
 
-    def __cinit__(self, size, *, address=None, near=None, bint top_down=False, alignment=0, large=None,
+    def __cinit__(self, size, *, address=None, near=None, top_down=False, alignment=0, large=None,
                   allocation_protection=SR_NO_ACCESS):
         if size is _LATER:
             return
         cdef sr_error error
-        cdef sr_place place = SR_PLACE_TOP_DOWN if top_down else SR_PLACE_ANYWHERE
+        cdef sr_place place = SR_PLACE_TOP_DOWN if checked_flag(top_down, "top_down") else SR_PLACE_ANYWHERE
         cdef void *wish = NULL
         cdef size_t page = sr_os_large_page_size() if large is not None else _page_size
         cdef size_t wanted = _checked_number(size, "size")
         cdef size_t at = 0, count, step = _checked_number(alignment, "alignment")
-        cdef unsigned protection = 0, made_with = _checked_protection(allocation_protection)
+        cdef unsigned protection = 0, made_with = _checked_protection(allocation_protection, True, "allocation_protection")
         cdef bint failed
         if page == 0:
             raise UnsupportedError("this system has no large pages, or does not say how large they are")
         if wanted == 0 or wanted > SIZE_MAX // 2:
             raise ValueError(f"size must be from 1 to {SIZE_MAX // 2:,} bytes, not {wanted:,}")
-        if (address is not None) + (near is not None) + top_down > 1:
+        if (address is not None) + (near is not None) + (place == SR_PLACE_TOP_DOWN) > 1:
             raise ValueError("address=, near= and top_down= exclude each other: each says where the region goes")
         if step % _page_size:
             raise ValueError(f"alignment must be a multiple of {_page_size:,}, not {step:,}")
+        if step and (place == SR_PLACE_TOP_DOWN or address is not None or near is not None or large is not None):
+            raise ValueError("alignment= is for a region that goes where the system likes, on ordinary pages")
         if large is not None:
-            protection = _checked_protection(large)
+            protection = _checked_protection(large, True, "large")
+            if place == SR_PLACE_TOP_DOWN or address is not None or near is not None or made_with != SR_NO_ACCESS:
+                raise ValueError("large= says the protection, and the pages go where the system likes")
             if protection & SR_GUARD:
                 raise UnsupportedError("large pages cannot be guard pages")
         count = (wanted - 1) // page + 1
@@ -171,7 +175,8 @@ cdef class AddressSpace:
             raise ValueError("size must be at least 1 byte")
         if length > limit - start:
             raise ValueError(
-                f"{length:,} bytes from offset {start:,} end outside this {self.noun()} of {self.size:,} bytes")
+                f"{length:,} bytes from offset {start:,} end outside this {self.noun()} of {self.size:,} bytes: size must be "
+                f"at most {limit - start:,} there")
         request.offset = start
         request.size = length
         return 0

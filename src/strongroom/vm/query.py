@@ -9,7 +9,7 @@ from strongroom import _native
 from strongroom._native import PAGE_SIZE
 from strongroom._os import mappings
 from strongroom.exceptions import DestroyedError
-from strongroom.vm.protection import GUARD, NO_ACCESS, READ_ONLY, READ_WRITE
+from strongroom.vm.protection import GUARD, NO_ACCESS, READ_ONLY, READ_WRITE, protection_name
 
 __all__ = ["PageInfo", "probe", "query"]
 
@@ -127,8 +127,9 @@ def probe(address: int, size: int, mode: int) -> bool:
 
     Version added: 0.1.
     """
+    mode = mappings.checked(mode, "mode")
     if mode not in (READ_ONLY, READ_WRITE):
-        raise ValueError(f"mode must be READ_ONLY or READ_WRITE, not {mode!r}")
+        raise ValueError(f"mode must be READ_ONLY or READ_WRITE, not {protection_name(mode)}")
     address, size = mappings.checked(address), mappings.checked(size, "size")
     if size == 0:
         raise ValueError("size must be at least 1 byte")

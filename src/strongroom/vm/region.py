@@ -6,7 +6,7 @@ from collections import namedtuple
 
 from strongroom import _native
 from strongroom._native import Locked, Protected, RegionAccess, SecureHandle
-from strongroom.vm.protection import READ_WRITE
+from strongroom.vm.protection import NO_ACCESS, READ_WRITE
 
 __all__ = ["Pages", "Region", "allocate", "reserve"]
 
@@ -35,21 +35,28 @@ class Pages(namedtuple("_Pages", "offset size protection locks")):
 class Region(_native.Region):
     """Reserved address space whose pages are committed, protected and locked one by one.
 
+    ``reserve`` and ``allocate`` make one; this is what they, and ``vm.win32``, ask for it.
+
     Args:
         size: Bytes, rounded up to a page.
         address: Where it must begin, a multiple of ``vm.GRANULARITY``; taken already is an error.
         near: Where it should begin; if that is taken, it goes wherever the system likes.
         top_down: At the highest addresses, which is where Linux puts it anyway.
+        alignment: Bytes that the address shall be a multiple of, whole pages; not with a place.
+        large: A protection: large pages, committed with that, as ``allocate`` makes them; with nothing but a size.
+        allocation_protection: What ``vm.query`` is to say that it was made with; the pages are reserved all the same.
 
     Raises:
-        ValueError, TypeError: Numbers that make no sense; the message names them.
+        ValueError, TypeError: Numbers that make no sense, or not together; the message names them.
+        UnsupportedError: No large pages here, or no such protection.
         SystemCallError: The address is taken, or the system has no more address space or mappings.
 
     A context manager: leaving the block releases it. So does the end of the last reference to it.
 
     Attributes: ``address``, ``size`` and ``page_size`` in bytes, ``is_released``.
 
-    Platform notes: in a forked child the region is a copy of the parent's, without its locks and secure handles.
+    Platform notes: in a forked child the region is a copy of the parent's, without its locks and secure handles. On
+    Windows an alignment beyond ``vm.GRANULARITY`` is refused by the system.
 
     Does not protect against: other code in this process that unmaps or protects the same pages; strongroom's own
     calls then report what the system says.
@@ -60,6 +67,19 @@ class Region(_native.Region):
     """
 
     __slots__ = ()
+
+    def __init__(
+        self,
+        size: int,
+        *,
+        address: int | None = None,
+        near: int | None = None,
+        top_down: bool = False,
+        alignment: int = 0,
+        large: int | None = None,
+        allocation_protection: int = NO_ACCESS,
+    ) -> None:
+        super().__init__()  # the arguments were for __new__; here they are what help() and inspect.signature show
 
     def view(self, offset: int = 0, size: int | None = None, mode: str = "r") -> RegionAccess:
         """Return the access for a ``with`` block that yields a View of the bytes themselves, not a copy.
@@ -80,8 +100,8 @@ class Region(_native.Region):
 
         Version added: 0.1.
         """
-        if mode not in ("r", "rw"):
-            raise ValueError(f"mode must be 'r' or 'rw', not {mode!r}")
+        if not isinstance(mode, str) or mode not in ("r", "rw"):
+            raise ValueError(f"mode must be 'r' or 'rw', not {_native.describe(mode)}")
         return _native.view_region(self, offset, size, mode == "rw")
 
     def secure(
@@ -178,7 +198,7 @@ def reserve(size: int, *, address: int | None = None, near: int | None = None, t
 
     Version added: 0.1.
     """
-    if address is None and near is None and not top_down:
+    if address is None and near is None and top_down is False:
         return Region(size)  # nothing to parse: the one way that is called often
     return Region(size, address=address, near=near, top_down=top_down)
 
@@ -216,7 +236,8 @@ def allocate(
 
     Version added: 0.1.
     """
-    if large_pages:
+    _native.is_protection_possible(protection)  # an error about it has this name, not that of Region's argument
+    if _native.checked_flag(large_pages, "large_pages"):
         if address is not None or near is not None or top_down:
             raise ValueError("large_pages goes where the system likes: address=, near= and top_down= are not for it")
         return Region(size, large=protection)
