@@ -212,3 +212,25 @@ def test_many_threads_and_forks() -> None:
         assert [run.locks > 0 for run in told] == [page.is_locked for page in shown]
         region.release()
     """)
+
+
+def test_a_guard_page_that_cannot_be_unguarded() -> None:
+    """The error is the system's, about this page; nobody is accused of having changed it, and the guard stays."""
+    succeed(
+        START
+        + """
+    region.protect(0, PAGE, vm.READ_WRITE | vm.GUARD)
+    faultinject.deny("mprotect", errno.ENOMEM)
+    for verb, attempt in (("read", lambda: region.read(0, 1)), ("write", lambda: region.write(0, b"1")),
+                          ("fill", lambda: region.fill(0, 1)), ("view", lambda: region.view(0, 1).__enter__())):
+        try:
+            attempt()
+        except SystemCallError as error:
+            assert ("mprotect", errno.ENOMEM) == (error.call, error.code), error
+            assert f"{verb}: the page at offset 0x0 is a guard page" in str(error), error
+            assert "other code has protected" not in str(error), error
+        else:
+            raise SystemExit("nothing was raised")
+    assert region.pages(0, PAGE)[0].protection == vm.READ_WRITE | vm.GUARD
+    """
+    )

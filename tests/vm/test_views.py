@@ -195,3 +195,15 @@ def test_a_dropped_access_lets_go() -> None:
         del generator
         gc.collect()
         region.decommit()
+
+
+def test_a_refusal_says_what_was_asked_for() -> None:
+    """It was a view that these pages did not allow, not a secure handle."""
+    with vm.reserve(2 * PAGE) as region:
+        with pytest.raises(AccessError, match=r"^view: the page at offset 0x0 is reserved"):
+            region.view().__enter__()
+        region.commit(0, None, vm.READ_ONLY)
+        with pytest.raises(AccessError, match=r"^view: the page at offset 0x0 is READ_ONLY"):
+            region.view(0, 1, "rw").__enter__()
+        with pytest.raises(AccessError, match=r"^secure: the page at offset 0x0 is READ_ONLY"):
+            region.secure()

@@ -20,7 +20,7 @@ cdef object _refused_reservation(sr_error *error, size_t size, address):
 
 
 cdef object _refusal(AddressSpace region, sr_answer outcome, sr_request *request):
-    verb = _VERBS[request.verb]
+    verb = "view" if request.verb == SR_HOLD and request.kind == SR_HOLD_VIEW else _VERBS[request.verb]
     where = f"{verb}: the page at offset {request.page * region.region.page_size:#x}"
     if outcome == SR_FAILED:
         return _failure(region, verb, request)
@@ -57,7 +57,14 @@ cdef object _refusal(AddressSpace region, sr_answer outcome, sr_request *request
 cdef object _failure(AddressSpace region, str verb, sr_request *request):
     call = request.error.call.decode()
     code = request.error.code
-    if request.verb in (SR_COPY_OUT, SR_COPY_IN, SR_FILL):
+    is_copy = request.verb in (SR_COPY_OUT, SR_COPY_IN, SR_FILL)
+    is_touch = is_copy or request.verb == SR_HOLD and request.kind == SR_HOLD_VIEW
+    if is_touch and request.found & SR_GUARD:
+        return SystemCallError(
+            call, code, f"{verb}: the page at offset {request.page * region.region.page_size:#x} is a guard page, and "
+            "this touch could not end its guarding: memory, or the number of mappings (sysctl vm.max_map_count), may "
+            "have run out, or other code has unmapped it; nothing was changed")
+    if is_copy:
         return AccessError(
             f"{verb}: the system forbids it ({SystemCallError(call, code)}) although strongroom's own calls left "
             "these pages accessible: other code has protected or unmapped them"
@@ -78,8 +85,11 @@ cdef object _held(AddressSpace region, str verb, sr_request *request):
     words = f"the {request.held.count * region.region.page_size:,} bytes from offset {start:#x}"
     mode = protection_name(<unsigned>request.held.mode)
     if request.held.kind == SR_HOLD_VIEW:
-        return BufferError(f"{verb}: a View of {words} is in use: leave its block, and release what was kept of it")
-    if request.held.kind == SR_HOLD_PERMANENT:
-        return SecuredError(f"{verb}: {words} were secured permanently, until the process ends")
-    return SecuredError(
-        f"{verb}: {words} are secured as {mode}, and this would be more restrictive: unsecure() the handle first")
+        error = BufferError(f"{verb}: a View of {words} is in use: leave its block, and release what was kept of it")
+    elif request.held.kind == SR_HOLD_PERMANENT:
+        error = SecuredError(f"{verb}: {words} were secured permanently, until the process ends")
+    else:
+        error = SecuredError(
+            f"{verb}: {words} are secured as {mode}, and this would be more restrictive: unsecure() the handle first")
+    error._held = (start, request.held.count * region.region.page_size)  # for protected(), which goes round it
+    return error
