@@ -14,6 +14,9 @@ import pytest
 
 from compiling import SANITIZERS, can_run, compiled
 
+if not sys.platform.startswith("linux"):
+    pytest.skip("the race is checked against Linux's /proc", allow_module_level=True)
+
 HERE = Path(__file__).resolve().parent
 BUILDS = {
     "plain": ["-O2"],
@@ -25,10 +28,6 @@ SHORT_SECONDS = 0.8
 BROKEN_SECONDS = 3
 LEAST_ATTEMPTS, MOST_ATTEMPTS = 5, 60
 DEATHS = (signal.SIGABRT, signal.SIGSEGV, signal.SIGBUS, signal.SIGALRM)
-
-pytestmark = pytest.mark.skipif(
-    not sys.platform.startswith("linux"), reason="the race is checked against Linux's /proc"
-)
 
 
 def race_seconds() -> float:

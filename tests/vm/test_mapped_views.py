@@ -1,6 +1,5 @@
 """A mapped view is a region: what holds for one holds for the other, and both for whoever maps at the same moment."""
 
-import fcntl
 import signal
 import struct
 import subprocess
@@ -19,6 +18,7 @@ from pages import PAGE, needs_proc
 from strongroom import AccessError, DestroyedError, SecuredError, UnsupportedError, _native, vm
 from strongroom._os.handles import section_name
 
+fcntl = pytest.importorskip("fcntl", reason="needs a Unix: its locks on files")
 pytestmark = needs_proc
 
 BUSY = struct.pack("hhqqi4x", 1, 0, 0, 0, 0)  # struct flock: F_WRLCK of everything; fcntl_locking(2)
