@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import observed
-from pages import LETTERS, needs_proc
+from pages import LETTERS, PROT_NONE, needs_proc, others_protect
 from strongroom import SystemCallError, UnsupportedError, vm
 
 pytestmark = needs_proc
@@ -67,6 +67,22 @@ def test_large_pages_are_protected_one_by_one(large: int, protection: int) -> No
         assert ["rw-", "rw-", LETTERS[protection], LETTERS[protection]] == seen
     with vm.allocate(1, protection, large_pages=True) as region:
         assert LETTERS[protection] == observed.protection_at(region.address)
+
+
+def test_large_pages_are_private_memory(large: int) -> None:
+    """The kernel has a file of its own behind them; whoever asks is told what the region was made of, and with what."""
+    with vm.allocate(2 * large, large_pages=True) as region:
+        assert (region.address, 2 * large, "committed", vm.READ_WRITE) == vm.query(region.address)[:4]
+        assert vm.query(region.address).type == "private"
+        region.protect(0, 1, vm.EXECUTE)
+        assert (vm.query(region.address).protection, vm.query(region.address).size) == (vm.EXECUTE, large)
+        region.protect(0, 1, vm.READ_WRITE | vm.GUARD)
+        info = vm.query(region.address)
+        assert (info.state, info.protection, info.type) == ("committed", vm.READ_WRITE | vm.GUARD, "private")
+        assert not vm.probe(region.address, 1, vm.READ_ONLY)
+        region.protect(0, 1, vm.READ_ONLY)
+        assert others_protect(region.address, large, PROT_NONE) == 0
+        assert vm.query(region.address).protection == vm.NO_ACCESS  # other code's doing is the system's answer
 
 
 def test_large_pages_cannot_be_decommitted(large: int) -> None:

@@ -13,6 +13,7 @@ import observed
 import pages
 from pages import BASES, LETTERS, PAGE, Index, needs_proc
 from strongroom import vm
+from strongroom._os import procfs
 
 pytestmark = needs_proc
 
@@ -230,3 +231,38 @@ def test_a_large_reservation_is_one_run() -> None:
         region.commit(1 << 39, PAGE)
         sizes = [vm.query(region.address + offset).size for offset in (0, 1 << 39, (1 << 39) + PAGE)]
         assert sizes == [1 << 39, PAGE, (1 << 39) - PAGE]
+
+
+@pytest.fixture
+def readings(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Grows with each reading of /proc/self/maps."""
+    read, numbers = procfs.read_maps, list[int]()
+
+    def counted() -> list[procfs.Mapping]:
+        numbers.append(len(numbers))
+        return read()
+
+    monkeypatch.setattr(procfs, "read_maps", counted)
+    return numbers
+
+
+def test_probing_reads_the_listing_once(readings: list[int]) -> None:
+    """Two thousand runs, one reading of /proc/self/maps and one of strongroom's own books."""
+    with vm.allocate(2000 * PAGE) as region:
+        for page in range(0, 2000, 2):
+            region.protect(page * PAGE, PAGE, vm.READ_ONLY)
+        assert vm.probe(region.address, region.size, vm.READ_ONLY)
+        assert len(readings) == 1
+        assert not vm.probe(region.address, region.size, vm.READ_WRITE)
+        region.protect(1999 * PAGE, PAGE, vm.NO_ACCESS)
+        assert not vm.probe(region.address, region.size, vm.READ_ONLY)
+        assert len(readings) == 3
+
+
+def test_a_run_that_the_kernel_keeps_in_pieces_is_one_reading(readings: list[int]) -> None:
+    """Other code's locks make hundreds of mappings of what is one run to strongroom."""
+    with vm.allocate(400 * PAGE) as region:
+        for page in range(0, 400, 2):
+            assert pages.others_lock(region.address + page * PAGE, PAGE) == 0
+        assert vm.query(region.address).size == region.size
+        assert len(readings) == 1

@@ -4,6 +4,12 @@ from __future__ import annotations
 
 from strongroom._os import PLATFORM, procfs
 
+try:
+    # Now: by the time an error asks for it, the process may have given up the right to read Python's own files.
+    import resource
+except ImportError:  # Windows
+    resource = None  # type: ignore[assignment]
+
 __all__ = ["hard_lock_limit", "lock_limit", "locked_now", "remedies", "resident_now"]
 
 
@@ -21,8 +27,7 @@ def _may_lock_anything() -> bool:
     """
     try:
         capabilities = procfs.read_status("CapEff")
-        with open("/proc/self/uid_map", encoding="ascii") as file:
-            is_initial = file.read().split() == _EVERY_UID
+        is_initial = procfs.read_uid_map().split() == _EVERY_UID
     except OSError:
         return False
     return is_initial and capabilities is not None and bool(int(capabilities, 16) >> _CAP_IPC_LOCK & 1)
@@ -30,12 +35,9 @@ def _may_lock_anything() -> bool:
 
 def _memlock() -> tuple[int | None, int | None]:
     """The soft and the hard limit, ``None`` for no limit or none that the system knows."""
-    try:
-        import resource  # Unix only
-
-        both = resource.getrlimit(resource.RLIMIT_MEMLOCK)
-    except (ImportError, AttributeError):
+    if resource is None:
         return None, None
+    both = resource.getrlimit(resource.RLIMIT_MEMLOCK)
     soft, hard = (None if limit == resource.RLIM_INFINITY else limit for limit in both)
     return soft, hard
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import namedtuple
 
 from strongroom import _native
 from strongroom._os import PLATFORM, procfs
 from strongroom.exceptions import UnsupportedError
 
-__all__ = ["KNOWS_RESERVATIONS", "Span", "checked", "is_writable", "shown", "span_at"]
+__all__ = ["KNOWS_RESERVATIONS", "Listing", "Span", "checked", "is_writable", "shown"]
 
 #: Whether the system itself tells reserved pages from inaccessible ones, and knows modifiers.
 KNOWS_RESERVATIONS = PLATFORM == "windows"
@@ -33,6 +34,8 @@ _SHOWN = {
     _P["WRITE_COPY"]: _P["READ_WRITE"],
     _P["EXECUTE_WRITE_COPY"]: _P["EXECUTE_READ_WRITE"],
 }
+#: What maps calls private large pages, behind which is a file of the kernel's own; HUGETLB_ANON_FILE, linux/hugetlb.h.
+_LARGE_PAGES = "/anon_hugepage (deleted)"
 #: Where the user half of the address space ends, as far as Linux hands it out unasked; arch/x86/include/asm/page_64.h.
 _USER_END = 1 << 47
 
@@ -59,30 +62,39 @@ def shown(protection: int) -> int:
     return _SHOWN.get(protection, protection)
 
 
-def _type_of(path: str) -> str:
-    if not path or path.startswith("["):
-        return "private"
-    return "mapped"
+def _type_of(mapping: procfs.Mapping) -> str:
+    is_unnamed = not mapping.path or mapping.path.startswith("[")
+    is_large = mapping.path == _LARGE_PAGES and mapping.permissions.endswith("p")
+    return "private" if is_unnamed or is_large else "mapped"
 
 
-def _linux_span(address: int) -> Span:
-    for mapping in procfs.read_maps():
+class Listing:
+    """What the system says is mapped, of one moment: Linux tells of everything at once. Windows is asked each time."""
+
+    __slots__ = ("_ends", "_mappings")
+
+    def __init__(self) -> None:
+        self._mappings = procfs.read_maps() if PLATFORM == "linux" else []
+        self._ends = [mapping.end for mapping in self._mappings]
+
+    def at(self, address: int) -> Span:
+        """Return what the pages from ``address`` on are; an address within a page is rounded down above."""
+        if PLATFORM == "linux":
+            return self._linux_at(address)
+        if PLATFORM == "windows":
+            start, size, state, protection, allocation, allocation_protection, kind = _native.query(address)
+            committed = protection if state == 0x1000 else 0
+            return Span(start, size, _STATES[state], committed, allocation, allocation_protection, _TYPES.get(kind, ""))
+        raise UnsupportedError("what is mapped at an address cannot be asked on this system in this version")
+
+    def _linux_at(self, address: int) -> Span:
+        index = bisect_right(self._ends, address)
+        if index == len(self._ends):
+            end = _USER_END if address < _USER_END else 1 << 64
+            return Span(address, end - address, "free", 0, 0, 0, "")
+        mapping = self._mappings[index]
         if address < mapping.start:  # in the gap before it
             return Span(address, mapping.start - address, "free", 0, 0, 0, "")
-        if address < mapping.end:
-            protection = _BY_LETTERS[mapping.permissions[:3]]
-            kind = _type_of(mapping.path)
-            return Span(address, mapping.end - address, "committed", protection, mapping.start, protection, kind)
-    end = _USER_END if address < _USER_END else 1 << 64
-    return Span(address, end - address, "free", 0, 0, 0, "")
-
-
-def span_at(address: int) -> Span:
-    """Return what the system says of the pages from ``address`` on; an address within a page is rounded down above."""
-    if PLATFORM == "linux":
-        return _linux_span(address)
-    if PLATFORM == "windows":
-        start, size, state, protection, allocation, allocation_protection, kind = _native.query(address)
-        committed = protection if state == 0x1000 else 0
-        return Span(start, size, _STATES[state], committed, allocation, allocation_protection, _TYPES.get(kind, ""))
-    raise UnsupportedError("what is mapped at an address cannot be asked on this system in this version")
+        protection = _BY_LETTERS[mapping.permissions[:3]]
+        size = mapping.end - address
+        return Span(address, size, "committed", protection, mapping.start, protection, _type_of(mapping))

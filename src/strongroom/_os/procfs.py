@@ -11,7 +11,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import TextIO
 
-__all__ = ["Mapping", "parse_smaps", "parse_status", "read_maps", "read_smaps", "read_status"]
+__all__ = ["Mapping", "parse_smaps", "parse_status", "read_maps", "read_smaps", "read_status", "read_uid_map"]
 
 
 class Mapping:
@@ -78,6 +78,12 @@ def read_maps() -> list[Mapping]:
     """Read this process's own mappings, without their flags: cheaper, no page table is walked."""
     with _opened("maps") as file:
         return parse_smaps(file.read())
+
+
+def read_uid_map() -> str:
+    """Read which user ids of the surrounding namespace this process's namespace has."""
+    with _opened("uid_map") as file:
+        return file.read()
 
 
 def read_status(field: str) -> str | None:

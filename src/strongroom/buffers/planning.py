@@ -1,8 +1,8 @@
 """What the native layer asks before it makes a block, and when the system refuses one.
 
 In: the size, the words the user gave, the policy. Out: which backing, whether another may stand in, which steps must
-succeed. Everything here runs once per block and never on the way to a secret; what runs rarely is imported when it
-does, so that ``import strongroom`` stays short.
+succeed. Everything here runs once per block and never on the way to a secret. What an error needs is imported before
+there is one: by then the process may have given up the right to read Python's own files.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ from __future__ import annotations
 import errno
 
 from strongroom import _native, guarantees
-from strongroom._os import LOCKS_INACCESSIBLE_PAGES, PLATFORM
+from strongroom._os import LOCKS_INACCESSIBLE_PAGES, PLATFORM, limits, power
+from strongroom.buffers import keepers as search
 from strongroom.exceptions import (
     NO_SUCH_CALL,
     LockLimitError,
@@ -65,8 +66,6 @@ def _auto_is_secretmem(size: int) -> bool:
     if PLATFORM != "linux" or size > SMALL_MAX_SIZE:
         return False
     if _can_hibernate is None:
-        from strongroom._os import power
-
         _can_hibernate = power.can_hibernate()
     return not _can_hibernate
 
@@ -108,8 +107,6 @@ def plan(size: int, backing: str, isolated: bool | None, policy: Policy | None) 
 def refusal(call: str, code: int, is_lock_limit: bool, requested: int) -> StrongroomError:
     """Return the exception for a block that the system refused."""
     if is_lock_limit:
-        from strongroom._os import limits
-
         limit, held = limits.lock_limit(), limits.locked_now()
         # mlock is refused for other reasons too (no memory, too many mappings: mlock(2)), secret memory is not. The
         # numbers are later than the refusal, and other threads may have unlocked meanwhile: only where they are far
@@ -153,8 +150,6 @@ def fell_short(block: _native.Block, policy: Policy) -> None:
 
 def keepers(start: int, end: int) -> str:
     """Return words for what still refers to the memory from ``start`` up to ``end``."""
-    from strongroom.buffers import keepers as search
-
     try:
         return search.keepers(start, end)
     except Exception as error:  # looking at strangers' objects may fail in any way; the BufferError must not

@@ -59,7 +59,7 @@ def _inside(path: str, root: str) -> str:
 def find_place() -> Place | None:
     """Where our group can go, or None."""
     try:
-        with open("/proc/self/cgroup", encoding="ascii") as one, open("/proc/self/mountinfo", encoding="utf-8") as two:
+        with open("/proc/self/cgroup", encoding="utf-8") as one, open("/proc/self/mountinfo", encoding="utf-8") as two:
             located = locate(one.read(), two.read())
     except OSError:
         return None
@@ -72,7 +72,7 @@ def find_place() -> Place | None:
     # v2 hands a controller down only from groups that hold no processes themselves: go up until one does.
     while folder.startswith(mount):
         try:
-            with open(os.path.join(folder, "cgroup.subtree_control"), encoding="ascii") as file:
+            with open(os.path.join(folder, "cgroup.subtree_control"), encoding="utf-8") as file:
                 if "memory" in file.read().split() and os.access(folder, os.W_OK):
                     return Place(2, folder)
         except OSError:
@@ -82,7 +82,7 @@ def find_place() -> Place | None:
 
 
 def _read(path: str) -> str:
-    with open(path, encoding="ascii") as file:
+    with open(path, encoding="utf-8") as file:
         return file.read()
 
 
@@ -90,11 +90,11 @@ def evict(version: int, group: str) -> None:
     """Push everything out that can be pushed out, and wait until the kernel has written it."""
     with contextlib.suppress(OSError):  # EAGAIN: reclaimed less than asked for, the rest is locked or in use
         if version == 1:
-            with open(os.path.join(group, "memory.force_empty"), "w", encoding="ascii") as file:
+            with open(os.path.join(group, "memory.force_empty"), "w", encoding="utf-8") as file:
                 file.write("0")
         else:
             size = int(_read(os.path.join(group, "memory.current")))
-            with open(os.path.join(group, "memory.reclaim"), "w", encoding="ascii") as file:
+            with open(os.path.join(group, "memory.reclaim"), "w", encoding="utf-8") as file:
                 file.write(str(size))
     wait_until_written(os.path.join(group, "memory.stat"))
 

@@ -156,7 +156,7 @@ class Cgroup:
         """Make it."""
         os.mkdir(self.path, 0o755)
         for name, value in self.settings.items():
-            with contextlib.suppress(OSError), open(os.path.join(self.path, name), "w", encoding="ascii") as file:
+            with contextlib.suppress(OSError), open(os.path.join(self.path, name), "w", encoding="utf-8") as file:
                 file.write(value)
 
 

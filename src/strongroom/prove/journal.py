@@ -79,7 +79,7 @@ def open_private(path: str, flags: int) -> int:
 def boot_id() -> str:
     """Which boot this is: pids mean nothing after another one."""
     try:
-        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+        with open("/proc/sys/kernel/random/boot_id", encoding="utf-8") as file:
             return file.read().strip()
     except OSError:
         return ""

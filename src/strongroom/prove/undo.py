@@ -157,7 +157,7 @@ def _kill_group(path: str) -> None:
         finally:
             os.close(descriptor)
         return
-    with open(os.path.join(path, "cgroup.procs"), encoding="ascii") as file:
+    with open(os.path.join(path, "cgroup.procs"), encoding="utf-8") as file:
         for line in file:
             # Processes of other pid namespaces are listed as 0, which to kill(2) means our own process group.
             if (pid := int(line)) > 0:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import namedtuple
 from contextlib import suppress
+from operator import itemgetter
 
 from strongroom import _native
 from strongroom._native import PAGE_SIZE
@@ -39,34 +41,45 @@ class PageInfo(namedtuple("_PageInfo", "address size state protection allocation
     locks: int
 
 
-def _query_region(region: _native.Region, address: int) -> PageInfo:
+class _Look:
+    """One look at everything: the system's listing, and strongroom's of each region that is met, made only once."""
+
+    __slots__ = ("_runs", "system")
+
+    def __init__(self) -> None:
+        self.system = mappings.Listing()
+        self._runs: dict[_native.Region, list[tuple[int, int, int, int]]] = {}
+
+    def run_at(self, region: _native.Region, offset: int) -> tuple[int, int, int, int]:
+        """What strongroom made of the pages from ``offset`` on, which grows from one question to the next."""
+        if region not in self._runs:
+            self._runs[region] = region._runs(offset, None)
+        runs = self._runs[region]
+        start, size, made, locks = runs[bisect_right(runs, offset, key=itemgetter(0)) - 1]
+        return offset, start + size - offset, made, locks
+
+
+def _query_region(look: _Look, region: _native.Region, address: int) -> PageInfo:
     """What strongroom knows, as far as the system agrees; where other code changed something, the system is right."""
     offset = (address - region.address) // region.page_size * region.page_size
-    start, size, made, locks = region._runs(offset, None)[0]
+    start, size, made, locks = look.run_at(region, offset)
     address = region.address + start
     end = address + size
-    span = mappings.span_at(address)
+    span = look.system.at(address)
     if span.state == "free":
         return PageInfo(*span._replace(size=min(span.size, size)), 0)
     reach = address + span.size
     while reach < end:  # the kernel may keep apart what is alike: by its locks, by its history
-        following = mappings.span_at(reach)
+        following = look.system.at(reach)
         if following[2:4] != span[2:4] or following.type != span.type:
             break
         reach += following.size
     state, protection = ("committed", made) if made else ("reserved", 0)
-    if span.type != "private" or span.protection != mappings.shown(made or NO_ACCESS):
+    kind = "mapped" if isinstance(region, _native.MappedView) else "private"
+    if span.type != kind or span.protection != mappings.shown(made or NO_ACCESS):
         state, protection = span.state, span.protection
     allocation = (region.address, region.allocation_protection)
     return PageInfo(address, min(reach, end) - address, state, protection, *allocation, span.type, locks)
-
-
-def _query_view(view: _native.MappedView, address: int) -> PageInfo:
-    """The kernel may show views that lie side by side as one; and that a page is written by copying, not at all."""
-    span = mappings.span_at(address)
-    end = min(span.address + span.size, view.address + -(-view.size // PAGE_SIZE) * PAGE_SIZE)
-    found = view.protection if mappings.shown(view.protection) == span.protection else span.protection
-    return PageInfo(address, end - address, span.state, found, view.address, view.protection, span.type, 0)
 
 
 def query(address: int) -> PageInfo:
@@ -81,6 +94,7 @@ def query(address: int) -> PageInfo:
     Raises:
         ValueError, TypeError: No address.
         UnsupportedError: This version cannot ask this system (macOS, BSD).
+        SystemCallError, OSError: The system does not tell: without ``/proc``, or without a descriptor to read it.
 
     Platform notes: Linux reads ``/proc/self/maps``, about half a millisecond. What is mapped may have changed by the
     time the answer is there.
@@ -89,20 +103,20 @@ def query(address: int) -> PageInfo:
 
     Version added: 0.1.
     """
-    address = mappings.checked(address)
+    return _query(_Look(), mappings.checked(address))
+
+
+def _query(look: _Look, address: int) -> PageInfo:
     address -= address % PAGE_SIZE
-    view = None if mappings.KNOWS_RESERVATIONS else _native.find_region(address)
-    if isinstance(view, _native.MappedView):
-        return _query_view(view, address)
     region = _native.find_region(address)
     if region is not None and not mappings.KNOWS_RESERVATIONS:
         with suppress(DestroyedError):  # another thread has released it since
-            return _query_region(region, address)
+            return _query_region(look, region, address)
     locks = 0
     if region is not None and mappings.KNOWS_RESERVATIONS:
         with suppress(DestroyedError):
             locks = region._runs(address - region.address, 1)[0][3]
-    return PageInfo(*mappings.span_at(address), locks)
+    return PageInfo(*look.system.at(address), locks)
 
 
 def probe(address: int, size: int, mode: int) -> bool:
@@ -134,8 +148,9 @@ def probe(address: int, size: int, mode: int) -> bool:
     if size == 0:
         raise ValueError("size must be at least 1 byte")
     end = address + size
+    look = _Look()
     while address < end:
-        info = query(address)
+        info = _query(look, address)
         allowed = info.protection and not info.protection & GUARD and info.protection != NO_ACCESS
         if not allowed or (mode == READ_WRITE and not mappings.is_writable(info.protection)):
             return False

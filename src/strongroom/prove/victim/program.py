@@ -112,7 +112,7 @@ class Victim:
         resource.setrlimit(resource.RLIMIT_CORE, (hard, hard))
         with contextlib.suppress(ValueError, OSError):  # only CAP_SYS_RESOURCE may raise the hard limit
             resource.setrlimit(resource.RLIMIT_CORE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-        with open("/proc/self/coredump_filter", "w", encoding="ascii") as file:
+        with open("/proc/self/coredump_filter", "w", encoding="utf-8") as file:
             file.write("0xff")  # core(5): private, shared, file-backed, headers, huge and DAX pages
         signal.signal(signal.SIGSEGV, signal.SIG_DFL)
         os.kill(os.getpid(), signal.SIGSEGV)
