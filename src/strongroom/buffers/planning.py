@@ -2,7 +2,8 @@
 
 In: the size, the words the user gave, the policy. Out: which backing, whether another may stand in, which steps must
 succeed. Everything here runs once per block and never on the way to a secret; what runs rarely is imported when it
-does, so that ``import strongroom`` stays short.
+does, so that ``import strongroom`` stays short. But nothing on the way to a block: a child that was forked while
+another thread imported it waits for that import for ever (CPython keeps a lock for each module).
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import errno
 
 from strongroom import _native, guarantees
-from strongroom._os import LOCKS_INACCESSIBLE_PAGES, PLATFORM
+from strongroom._os import LOCKS_INACCESSIBLE_PAGES, PLATFORM, power
 from strongroom.exceptions import (
     NO_SUCH_CALL,
     LockLimitError,
@@ -65,8 +66,6 @@ def _auto_is_secretmem(size: int) -> bool:
     if PLATFORM != "linux" or size > SMALL_MAX_SIZE:
         return False
     if _can_hibernate is None:
-        from strongroom._os import power
-
         _can_hibernate = power.can_hibernate()
     return not _can_hibernate
 
