@@ -8,6 +8,8 @@ compute a published test vector.
 from __future__ import annotations
 
 import importlib
+import os
+from _thread import RLock
 from typing import Any
 
 from strongroom.exceptions import UnsupportedError
@@ -57,8 +59,13 @@ XCHACHA20_POLY1305 = Engine(
 )
 
 
-def load() -> tuple[Any, Any]:
-    """Return PyNaCl's own ``(lib, ffi)``, with libsodium started; ``UnsupportedError`` if that cannot be had."""
+_loaded: tuple[Any, Any] | None = None
+_loading = RLock()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_loading.acquire, after_in_parent=_loading.release, after_in_child=_loading.release)
+
+
+def _load() -> tuple[Any, Any]:
     try:
         _sodium = importlib.import_module("nacl._sodium")  # it has no stub; about 4 ms: only for those who need it
     except ImportError as error:
@@ -66,3 +73,17 @@ def load() -> tuple[Any, Any]:
     if _sodium.lib.sodium_init() < 0:
         raise UnsupportedError("PyNaCl's libsodium does not start (sodium_init)")
     return _sodium.lib, _sodium.ffi
+
+
+def load() -> tuple[Any, Any]:
+    """Return PyNaCl's own ``(lib, ffi)``, with libsodium started; ``UnsupportedError`` if that cannot be had.
+
+    ``sodium_init`` takes a mutex of libsodium's, each time. A child forked while another thread had it could never take
+    it: so it is called once, and forks wait until that is done.
+    """
+    global _loaded
+    if _loaded is None:
+        with _loading:
+            if _loaded is None:
+                _loaded = _load()
+    return _loaded

@@ -14,6 +14,7 @@ import pytest
 
 import needs
 import strongroom
+import strongroom.vm.win32
 from strongroom import _native, guarantees, vm
 from strongroom._os import terminal
 from strongroom.buffers import planning
@@ -156,10 +157,6 @@ def public_callables() -> dict[str, Any]:
     return found
 
 
-#: A default that is a C name has no signature; native/section.pxi.
-UNSIGNED = {"Section.map"}
-
-
 def test_help_shows_the_arguments() -> None:
     """``inspect.signature`` works for whatever can be called, compiled or not, and for the classes users make."""
     without = set()
@@ -169,11 +166,38 @@ def test_help_shows_the_arguments() -> None:
             inspect.signature(function)
         except ValueError:
             without.add(name)
-    assert without <= UNSIGNED
+    assert without == set()
     assert len(callables) > 50
     commit = inspect.signature(vm.Region.commit)
     assert str(commit) == f"(self, /, offset=0, size=None, protection={vm.READ_WRITE})"
     assert "--" not in str(vm.Region.commit.__doc__)
+
+
+def lacking_in(module: Any) -> dict[str, list[str]]:
+    """What the docstrings of a module's functions, its classes and their public methods lack."""
+    lacking = {}
+    for name in module.__all__:
+        value = getattr(module, name)
+        if inspect.isfunction(value):
+            lacking[name] = missing_headings(value)
+        if not inspect.isclass(value) or value.__module__ == "strongroom.exceptions":
+            continue
+        if value.__module__ != _native.__name__:
+            lacking[name] = [] if "Version added:" in (value.__doc__ or "") else ["Version added:"]
+        for member in {*dir(value)} - {*dir(tuple)}:
+            method = inspect.getattr_static(value, member)
+            if not member.startswith("_") and (inspect.isfunction(method) or inspect.ismethoddescriptor(method)):
+                text = method.__doc__ or ""
+                lacking[f"{name}.{member}"] = [] if "Version added:" in text else ["Version added:"]
+    return lacking
+
+
+@pytest.mark.parametrize("module", [vm, vm.win32], ids=lambda module: str(module.__name__))
+def test_every_public_function_of_vm_has_its_headings(module: Any) -> None:
+    """Each function says what it takes, returns and raises, and since when; classes and methods say the last."""
+    lacking = lacking_in(module)
+    assert len(lacking) > 15
+    assert {name: headings for name, headings in lacking.items() if headings} == {}
 
 
 def test_every_test_says_what_it_holds() -> None:

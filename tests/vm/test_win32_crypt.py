@@ -73,7 +73,7 @@ def page() -> Iterator[int]:
 
 
 def content(address: int, size: int) -> bytes:
-    from strongroom.vm.win32.memory import region_at
+    from strongroom.vm.win32.regions import region_at
 
     region = region_at(address)
     assert region is not None
@@ -141,9 +141,9 @@ def test_tampering_is_noticed(page: int, index: int) -> None:
 @needs_own
 def test_a_tag_that_does_not_fit_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """Were two ciphertexts taken for each other, the tag would still tell; what is there stays."""
-    from strongroom.vm.win32 import crypt
+    from strongroom.vm.win32 import vault
 
-    monkeypatch.setattr(crypt, "_name", lambda _: b"always the same")
+    monkeypatch.setattr(vault, "_name", lambda _: b"always the same")
     first, other = bytearray(16), bytearray(16)
     CryptProtectMemory(first, 16, 0)
     CryptProtectMemory(other, 16, 0)
@@ -168,9 +168,9 @@ def test_equal_plaintexts_differ() -> None:
 @needs_own
 def test_the_table_of_used_ones_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is protected is kept however much there is; of what was unprotected only the latest."""
-    from strongroom.vm.win32 import crypt
+    from strongroom.vm.win32 import vault
 
-    monkeypatch.setattr(crypt, "USED_MAX", 10)
+    monkeypatch.setattr(vault, "USED_MAX", 10)
     blocks = [bytearray(16) for _ in range(50)]
     for block in blocks:
         CryptProtectMemory(block, 16, 0)
@@ -263,7 +263,7 @@ def test_a_second_process_finds_neither_key_nor_plaintext(what: str, has_secretm
 
     code = """
         from strongroom.vm.win32 import *
-        from strongroom.vm.win32 import crypt
+        from strongroom.vm.win32 import vault
         page = VirtualAlloc(None, 4096, MEM_COMMIT | MEM_RESERVE, PAGE_READWRITE)
         ctypes.memset(page, 0, 32)
         for i in range(32):
@@ -272,7 +272,7 @@ def test_a_second_process_finds_neither_key_nor_plaintext(what: str, has_secretm
             for _ in range(100):
                 CryptProtectMemory(page, 32, 0); CryptUnprotectMemory(page, 32, 0)
             CryptProtectMemory(page, 32, 0)
-            block = crypt._vaults[0]._key
+            block = vault._slot[None]._key
             with block.open() as view:
                 print(*(byte ^ 0x5A for byte in view), flush=True)  # never the key itself
         else:

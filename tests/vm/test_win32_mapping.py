@@ -83,7 +83,7 @@ def second(code: str, *arguments: str) -> str:
 
 def read(address: int, size: int) -> bytes:
     """Copy bytes from anywhere, by way of an allocation."""
-    from strongroom.vm.win32.memory import region_at
+    from strongroom.vm.win32.regions import region_at
 
     scratch = VirtualAlloc(None, size, MEM_COMMIT | MEM_RESERVE, PAGE_READWRITE)
     try:

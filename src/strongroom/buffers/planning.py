@@ -1,8 +1,10 @@
 """What the native layer asks before it makes a block, and when the system refuses one.
 
 In: the size, the words the user gave, the policy. Out: which backing, whether another may stand in, which steps must
-succeed. Everything here runs once per block and never on the way to a secret. What an error needs is imported before
-there is one: by then the process may have given up the right to read Python's own files.
+succeed. Everything here runs once per block and never on the way to a secret. What a block needs, and what an error
+needs, is imported before there is one: a child that was forked while another thread imports something waits for that
+import for ever (CPython keeps a lock for each module), and by the time of an error the process may have given up the
+right to read Python's own files.
 """
 
 from __future__ import annotations

@@ -47,6 +47,8 @@ def large_page_size() -> int:
     Returns:
         Bytes; 0 if this system has none or does not say.
 
+    It raises nothing.
+
     Source: Hugepagesize in proc_meminfo(5); GetLargePageMinimum.
 
     Version added: 0.1.
@@ -113,6 +115,9 @@ def lock_limit() -> LockLimit:
 
     Returns:
         The limit, how far it may be raised by the process itself, and what is locked now, in bytes.
+
+    Raises:
+        SystemCallError: The system refuses to say (Windows).
 
     Platform notes: on Linux the soft and the hard RLIMIT_MEMLOCK, none with CAP_IPC_LOCK. On Windows the minimum
     working set, which ``lock`` raises when it has to; what is locked is not told.

@@ -1,109 +1,89 @@
-"""VirtualAlloc and its family."""
+"""VirtualAlloc, VirtualFree and VirtualProtect."""
 
 from __future__ import annotations
 
-import os
-from typing import TYPE_CHECKING
-
 from strongroom import _native
-from strongroom._native import PAGE_SIZE
-from strongroom.exceptions import AccessError, ForkedError, Win32Error
+from strongroom.exceptions import AccessError
 from strongroom.vm.mapping import MappedView
 from strongroom.vm.protection import protection_name
-from strongroom.vm.query import PageInfo, query
 from strongroom.vm.region import Region
 from strongroom.vm.win32 import constants as c
-from strongroom.vm.win32.errors import Translated, address, fail_unless
-from strongroom.vm.win32.views import protect_view, view_within
+from strongroom.vm.win32.arguments import HasValue, number, pointer, room_for_number
+from strongroom.vm.win32.errors import Translated, fail_unless
+from strongroom.vm.win32.regions import allocation_within, fail_unless_committed, within
 
-if TYPE_CHECKING:
-    from typing_extensions import Buffer
+__all__ = ["VirtualAlloc", "VirtualFree", "VirtualProtect"]
 
-_STATES = {"free": c.MEM_FREE, "reserved": c.MEM_RESERVE, "committed": c.MEM_COMMIT}
-_TYPES = {"": 0, "private": c.MEM_PRIVATE, "mapped": c.MEM_MAPPED, "image": c.MEM_IMAGE}
 _KNOWN = c.MEM_COMMIT | c.MEM_RESERVE | c.MEM_RESET | c.MEM_TOP_DOWN | c.MEM_LARGE_PAGES
 _UNABLE = c.MEM_WRITE_WATCH | c.MEM_PHYSICAL | c.MEM_RESET_UNDO
 
-_allocations: dict[int, Region] = {}  # kept until VirtualFree, as Windows keeps them
-_secured: dict[int, _native.SecureHandle] = {}
+#: What VirtualAlloc made, kept until VirtualFree, as Windows keeps it. Not by address: the moment one is released
+#: another thread may be given the same address. A set's own operations are atomic, so that no lock is needed, which a
+#: fork, a signal handler or a finalizer could meet locked.
+_allocations: set[Region] = set()
 
 
-class DWORD:
-    """A number that a call writes to."""
-
-    __slots__ = ("value",)
-
-    def __init__(self, value: int = 0) -> None:
-        self.value = value
-
-
-class MEMORY_BASIC_INFORMATION:
-    """What ``VirtualQuery`` fills in."""
-
-    #: Bytes of the structure on 64-bit Windows: what VirtualQuery wants for dwLength, and returns.
-    SIZE = 48
-    __slots__ = ("AllocationBase", "AllocationProtect", "BaseAddress", "Protect", "RegionSize", "State", "Type")
-
-    def __init__(self) -> None:
-        self.BaseAddress = self.AllocationBase = self.AllocationProtect = 0
-        self.RegionSize = self.State = self.Protect = self.Type = 0
-
-
-def region_at(place: int) -> Region | None:
-    """The region that an address lies in."""
-    region = _native.find_region(place)
-    return region if isinstance(region, Region) and not isinstance(region, MappedView) else None
-
-
-def within(call: str, place: int, size: int, code: int = c.ERROR_INVALID_ADDRESS) -> tuple[Region, int, int]:
-    """The region that a whole range lies in, with the range's offset and size in whole pages."""
-    start = place - place % PAGE_SIZE
-    size = -(-(place + size) // PAGE_SIZE) * PAGE_SIZE - start
-    region = region_at(start)
-    if region is None:
-        raise Win32Error(call, c.ERROR_INVALID_ADDRESS, f"nothing is allocated at {place:#x}")
-    is_inside = start + size <= region.address + region.size
-    fail_unless(is_inside, call, code, f"the range from {place:#x} on reaches beyond its allocation")
-    return region, start - region.address, size
-
-
-def _check_protection(call: str, protection: int) -> bool:
+def _is_possible(call: str, protection: int) -> bool:
     """Whether private memory can have it here; an error if nothing could."""
-    try:
+    with Translated(call):
         return _native.is_protection_possible(protection)
-    except ValueError as error:
-        raise Win32Error(call, c.ERROR_INVALID_PARAMETER, str(error)) from None
 
 
 def _fail_unless_possible(call: str, protection: int) -> None:
     words = f"{protection_name(protection)} is not for private memory here"
-    fail_unless(_check_protection(call, protection), call, c.ERROR_INVALID_PARAMETER, words)
-
-
-def _fail_unless_committed(call: str, code: int, region: Region, offset: int, size: int) -> None:
-    is_committed = all(run.is_committed for run in region.pages(offset, size))
-    fail_unless(is_committed, call, code, "a page of the range is not committed")
+    fail_unless(_is_possible(call, protection), call, c.ERROR_INVALID_PARAMETER, words)
 
 
 def VirtualAlloc(lpAddress: int | None, dwSize: int, flAllocationType: int, flProtect: int) -> int:
-    """Reserve, commit or both; returns the base address of what was allocated."""
-    call, how, place = "VirtualAlloc", flAllocationType, address("VirtualAlloc", lpAddress)
+    """Reserve pages, commit them, or both.
+
+    Args:
+        lpAddress: Where; NULL (None or 0) for anywhere. A reservation's is rounded down to 64 KiB; pages to be
+            committed lie in one that is there already.
+        dwSize: Bytes; whole pages are taken, all that the range touches.
+        flAllocationType: MEM_RESERVE, MEM_COMMIT or both, with MEM_TOP_DOWN or MEM_LARGE_PAGES; or MEM_RESET alone.
+            MEM_COMMIT with NULL does both.
+        flProtect: A PAGE_ constant, with or without one modifier.
+
+    Returns:
+        The address where the pages begin.
+
+    Raises:
+        TypeError: An argument that is no integer.
+        Win32Error: ERROR_INVALID_PARAMETER (87): no size, a range outside user space, an allocation type or protection
+            that is none, or one that private memory cannot have, a page that would become stricter than a
+            SecureHandle or a View allows. ERROR_INVALID_ADDRESS (487): the range to reserve is taken, or that to commit
+            is in no reservation. ERROR_NOT_ENOUGH_MEMORY (8): no more address space. ERROR_COMMITMENT_LIMIT (1455): no
+            more memory. ERROR_NOT_SUPPORTED (50): MEM_WRITE_WATCH, MEM_PHYSICAL, MEM_RESET_UNDO.
+
+    Platform notes: MEM_RESET keeps what is there, on every system. Unix refuses to commit only what is absurd, and what
+    is not there when it is touched ends the process.
+
+    Does not protect against: other code in this process that unmaps or protects the same pages.
+
+    Source: VirtualAlloc (memoryapi.h).
+
+    Version added: 0.1.
+    """
+    call, place = "VirtualAlloc", pointer("VirtualAlloc", "lpAddress", lpAddress)
+    size = number(call, "dwSize", dwSize, 64)
+    how, protection = number(call, "flAllocationType", flAllocationType), number(call, "flProtect", flProtect)
     is_unable = how & _UNABLE and not how & ~(_KNOWN | _UNABLE)
     fail_unless(not is_unable, call, c.ERROR_NOT_SUPPORTED, "no write watches, physical pages or undone resets here")
     is_known = not how & ~_KNOWN and how & (c.MEM_COMMIT | c.MEM_RESERVE | c.MEM_RESET)
     is_known = is_known and (not how & c.MEM_RESET or how == c.MEM_RESET)
     fail_unless(is_known, call, c.ERROR_INVALID_PARAMETER, f"allocation type {how:#x}")
-    is_within = 0 < dwSize <= c.ADDRESS_LIMIT - place
-    fail_unless(is_within, call, c.ERROR_INVALID_PARAMETER, f"{dwSize:,} bytes from {place:#x} on")
-    _check_protection(call, flProtect)
+    is_within = 0 < size <= c.ADDRESS_LIMIT - place
+    fail_unless(is_within, call, c.ERROR_INVALID_PARAMETER, f"{size:,} bytes from {place:#x} on")
+    _is_possible(call, protection)
     if how & c.MEM_RESERVE or not place:
-        _fail_unless_possible(call, flProtect)
-        return _reserve(call, place, dwSize, how, flProtect).address
-    region, offset, size = within(call, place, dwSize)
+        _fail_unless_possible(call, protection)
+        return _reserve(call, place, size, how, protection).address
+    region, offset, size = allocation_within(call, place, size)
     if how & c.MEM_COMMIT:  # a reset says that the contents may be lost; keeping them is one way to do that
-        _fail_unless_possible(call, flProtect)
+        _fail_unless_possible(call, protection)
         with Translated(call, c.ERROR_COMMITMENT_LIMIT):
-            region.commit(offset, size, flProtect)
+            region.commit(offset, size, protection)
     return region.address + offset
 
 
@@ -124,181 +104,111 @@ def _reserve(call: str, place: int, size: int, how: int, protection: int) -> Reg
     if how & c.MEM_COMMIT and not how & c.MEM_LARGE_PAGES:
         with Translated(call, c.ERROR_COMMITMENT_LIMIT):  # if that fails the region goes with its last reference
             region.commit(0, None, protection)
-    _allocations[region.address] = region
+    _allocations.add(region)
     return region
 
 
 def VirtualFree(lpAddress: int, dwSize: int, dwFreeType: int) -> bool:
-    """Decommit pages, or release a whole allocation (``dwSize`` 0); returns True."""
-    call, place = "VirtualFree", address("VirtualFree", lpAddress)
-    is_known = dwFreeType in (c.MEM_DECOMMIT, c.MEM_RELEASE) and place and dwSize >= 0
-    fail_unless(is_known, call, c.ERROR_INVALID_PARAMETER, f"free type {dwFreeType:#x}")
-    is_whole = dwFreeType == c.MEM_DECOMMIT or not dwSize
+    """Decommit pages, or release a whole allocation.
+
+    Args:
+        lpAddress: Where the pages begin, rounded down to one; to release, exactly what VirtualAlloc returned for it.
+        dwSize: Bytes, all pages that the range touches. 0: the whole allocation, named by its address; to release it
+            must be 0.
+        dwFreeType: MEM_DECOMMIT or MEM_RELEASE.
+
+    Returns:
+        True.
+
+    Raises:
+        TypeError: An argument that is no integer.
+        Win32Error: ERROR_INVALID_PARAMETER (87): another type, NULL, MEM_RELEASE with a size, a range that reaches
+            beyond its allocation, pages that a SecureHandle or a View holds. ERROR_INVALID_ADDRESS (487): nothing is
+            allocated there, also because another thread has just released it; not the allocation's own address.
+            ERROR_NOT_SUPPORTED (50): decommitting large pages. ERROR_NOT_ENOUGH_MEMORY (8): the system has no mapping
+            left to split. Nothing was changed then.
+
+    Does not protect against: what the pages held staying in free memory until the system uses it again: overwrite it
+    first. An address used after that may be somebody else's.
+
+    Source: VirtualFree (memoryapi.h).
+
+    Version added: 0.1.
+    """
+    call, place = "VirtualFree", pointer("VirtualFree", "lpAddress", lpAddress)
+    size, how = number(call, "dwSize", dwSize, 64), number(call, "dwFreeType", dwFreeType)
+    is_known = how in (c.MEM_DECOMMIT, c.MEM_RELEASE) and place
+    fail_unless(is_known, call, c.ERROR_INVALID_PARAMETER, f"free type {how:#x} at {place:#x}")
+    is_whole = how == c.MEM_DECOMMIT or not size
     fail_unless(is_whole, call, c.ERROR_INVALID_PARAMETER, "MEM_RELEASE takes the size 0: allocations go whole")
-    region, offset, size = within(call, place, dwSize or 1, c.ERROR_INVALID_PARAMETER)
-    if not dwSize:
+    region, offset, rounded = allocation_within(call, place, size or 1, c.ERROR_INVALID_PARAMETER)
+    if not size:
         fail_unless(not offset, call, c.ERROR_INVALID_ADDRESS, "the size 0 stands for an allocation, named by its base")
-        size = region.size
+    if how == c.MEM_DECOMMIT:
+        with Translated(call):
+            region.decommit(offset, rounded if size else None)
+    else:
+        _release(call, region)
+    return True
+
+
+def _release(call: str, region: Region) -> None:
+    """Release it and stop keeping it; of several threads that do so one succeeds."""
+    is_ours = region in _allocations  # else vm.reserve() or vm.allocate() made it, and its maker keeps it
+    is_gone = not is_ours and region.is_released
     with Translated(call):
-        if dwFreeType == c.MEM_DECOMMIT:
-            region.decommit(offset, size)
+        region.release()  # which does nothing the second time
+    try:
+        if is_ours:
+            _allocations.remove(region)  # it is here once, so that one thread can
+    except KeyError:
+        is_gone = True
+    fail_unless(not is_gone, call, c.ERROR_INVALID_ADDRESS, "another thread has just released it")
+
+
+def VirtualProtect(lpAddress: int, dwSize: int, flNewProtect: int, lpflOldProtect: HasValue | None) -> bool:
+    """Change the protection of committed pages.
+
+    Args:
+        lpAddress: Where they begin, rounded down to a page; in an allocation or a mapped view.
+        dwSize: Bytes; all pages that the range touches.
+        flNewProtect: A PAGE_ constant, with or without one modifier.
+        lpflOldProtect: What the first page's old protection is written to: an object with a ``value``, such as
+            ``DWORD()``. That it can be is checked before anything is changed.
+
+    Returns:
+        True.
+
+    Raises:
+        TypeError: Integers that are none, an lpflOldProtect that no number can be written to.
+        Win32Error: ERROR_NOACCESS (998): lpflOldProtect is NULL, or locked pages would become inaccessible (Windows).
+            ERROR_INVALID_PARAMETER (87): no size, a protection that is none or that this memory cannot have, more than
+            the view was mapped with, stricter than a SecureHandle or a View allows. ERROR_INVALID_ADDRESS (487):
+            nothing is allocated there, not all of it, or a page is not committed. ERROR_NOT_ENOUGH_MEMORY (8): the
+            system refused, for want of mappings. Nothing was changed then.
+
+    Platform notes: elsewhere than on Windows a guard page is one-shot for strongroom's own calls, and a fault for any
+    other touch.
+
+    Does not protect against: other code in this process, which can change it back.
+
+    Source: VirtualProtect (memoryapi.h).
+
+    Version added: 0.1.
+    """
+    call, place = "VirtualProtect", pointer("VirtualProtect", "lpAddress", lpAddress)
+    size, protection = number(call, "dwSize", dwSize, 64), number(call, "flNewProtect", flNewProtect)
+    target = room_for_number(call, "lpflOldProtect", lpflOldProtect)
+    fail_unless(size, call, c.ERROR_INVALID_PARAMETER, "no bytes")
+    _is_possible(call, protection)
+    with Translated(call):
+        region, offset, size = within(call, place, size)
+        fail_unless_committed(call, c.ERROR_INVALID_ADDRESS, region, offset, size)
+        if isinstance(region, MappedView):
+            with Translated(call, others=((AccessError, c.ERROR_INVALID_PARAMETER),)):  # STATUS_SECTION_PROTECTION
+                old = region.protect(offset, size, protection)
         else:
-            region.release()
-            _allocations.pop(region.address, None)
+            _fail_unless_possible(call, protection)
+            old = region.protect(offset, size, protection)
+    target.value = old
     return True
-
-
-def VirtualProtect(lpAddress: int, dwSize: int, flNewProtect: int, lpflOldProtect: DWORD | None) -> bool:
-    """Change the protection of committed pages; the first page's old one goes to ``lpflOldProtect.value``."""
-    call, place = "VirtualProtect", address("VirtualProtect", lpAddress)
-    if lpflOldProtect is None:
-        raise Win32Error(call, c.ERROR_NOACCESS, "lpflOldProtect must be an object with a value")
-    fail_unless(dwSize > 0, call, c.ERROR_INVALID_PARAMETER, f"{dwSize} bytes")
-    _check_protection(call, flNewProtect)
-    mapped = view_within(call, place, dwSize)
-    if mapped is not None:
-        lpflOldProtect.value = protect_view(call, *mapped, flNewProtect)
-        return True
-    region, offset, size = within(call, place, dwSize)
-    _fail_unless_committed(call, c.ERROR_INVALID_ADDRESS, region, offset, size)
-    _fail_unless_possible(call, flNewProtect)
-    with Translated(call):
-        lpflOldProtect.value = region.protect(offset, size, flNewProtect)
-    return True
-
-
-def VirtualQuery(
-    lpAddress: int | None, lpBuffer: MEMORY_BASIC_INFORMATION, dwLength: int = MEMORY_BASIC_INFORMATION.SIZE
-) -> int:
-    """Describe the pages from ``lpAddress`` on that are alike; returns how many bytes Windows would have written."""
-    call, place = "VirtualQuery", address("VirtualQuery", lpAddress)
-    is_long = dwLength >= MEMORY_BASIC_INFORMATION.SIZE
-    fail_unless(is_long, call, c.ERROR_BAD_LENGTH, f"dwLength is {MEMORY_BASIC_INFORMATION.SIZE}")
-    fail_unless(place < c.ADDRESS_LIMIT, call, c.ERROR_INVALID_PARAMETER, f"{place:#x} is not in user space")
-    info = query(place)
-    lpBuffer.BaseAddress, lpBuffer.RegionSize = info.address, _size_whatever_the_locks(info)
-    lpBuffer.AllocationBase, lpBuffer.AllocationProtect = info.allocation, info.allocation_protection
-    lpBuffer.State, lpBuffer.Type = _STATES[info.state], _TYPES[info.type]
-    lpBuffer.Protect = c.PAGE_NOACCESS if info.state == "free" else info.protection
-    return MEMORY_BASIC_INFORMATION.SIZE
-
-
-def _size_whatever_the_locks(info: PageInfo) -> int:
-    """Windows does not tell locked pages from others; ``query`` does."""
-    region = region_at(info.address)
-    if region is None:
-        return info.size
-    size = 0
-    for run in region.pages(info.address - region.address):
-        if run.protection != info.protection:
-            break
-        size += run.size
-    return max(size, info.size)
-
-
-def VirtualLock(lpAddress: int, dwSize: int) -> bool:
-    """Keep pages in RAM; not counted, as on Windows: one unlock undoes any number. Returns True."""
-    if _lock_mapped("VirtualLock", lpAddress, dwSize):
-        return True
-    region, offset, size = _lockable("VirtualLock", lpAddress, dwSize)
-    done = []
-    try:
-        with Translated("VirtualLock"):
-            for run in region.pages(offset, size):
-                if not run.locks:
-                    region.lock(run.offset, run.size)
-                    done.append(run)
-    except Win32Error:
-        for run in done:
-            region.unlock(run.offset, run.size)
-        raise
-    return True
-
-
-def VirtualUnlock(lpAddress: int, dwSize: int) -> bool:
-    """Let the system page out what ``VirtualLock`` kept; returns True."""
-    if _lock_mapped("VirtualUnlock", lpAddress, dwSize):
-        return True
-    region, offset, size = _lockable("VirtualUnlock", lpAddress, dwSize)
-    is_locked = all(run.locks for run in region.pages(offset, size))
-    fail_unless(is_locked, "VirtualUnlock", c.ERROR_NOT_LOCKED, "a page of the range is not locked")
-    with Translated("VirtualUnlock"):
-        region.unlock(offset, size)
-    return True
-
-
-def _lock_mapped(call: str, place: int, size: int) -> bool:
-    """Lock or unlock pages of a view; whether it is one."""
-    mapped = view_within(call, address(call, place), size) if size > 0 else None
-    if mapped is None:
-        return False
-    view, offset, size = mapped
-    with Translated(call, c.ERROR_NOACCESS):
-        (view.lock if call == "VirtualLock" else view.unlock)(offset, size)
-    return True
-
-
-def _lockable(call: str, place: int, size: int) -> tuple[Region, int, int]:
-    fail_unless(size > 0, call, c.ERROR_INVALID_PARAMETER, f"{size} bytes")
-    region, offset, size = within(call, address(call, place), size)
-    _fail_unless_committed(call, c.ERROR_NOACCESS, region, offset, size)
-    return region, offset, size
-
-
-def MmSecureVirtualMemory(Address: int, Size: int, ProbeMode: int) -> int:
-    """Secure a range; returns the handle. Windows returns NULL and no code: the codes here are strongroom's."""
-    call = "MmSecureVirtualMemory"
-    is_mode = ProbeMode in (c.PAGE_READONLY, c.PAGE_READWRITE) and Size > 0
-    fail_unless(is_mode, call, c.ERROR_INVALID_PARAMETER, "ProbeMode is PAGE_READONLY or PAGE_READWRITE, Size positive")
-    region, offset, size = within(call, address(call, Address), Size)
-    _fail_unless_committed(call, c.ERROR_INVALID_ADDRESS, region, offset, size)
-    with Translated(call):
-        handle = region.secure(offset, size, ProbeMode)
-    number = os.getpid() << 32 | 16  # another process's numbers are never ours
-    while number in _secured:
-        number += 16
-    _secured[number] = handle
-    return number
-
-
-def MmUnsecureVirtualMemory(SecureHandle: int) -> None:
-    """End what ``MmSecureVirtualMemory`` began, in the process that did."""
-    handle = _secured.get(SecureHandle)
-    try:
-        if handle is None:
-            raise AccessError("no such handle in this process")
-        handle.unsecure()
-    except (AccessError, ForkedError) as error:
-        raise Win32Error("MmUnsecureVirtualMemory", c.ERROR_INVALID_HANDLE, str(error)) from None
-    del _secured[SecureHandle]
-
-
-def RtlMoveMemory(Destination: int | Buffer, Source: int | Buffer, Length: int) -> None:
-    """Copy bytes; each side is an address in an allocation or a view, or a buffer. A forbidden page is an error."""
-    call = "RtlMoveMemory"
-    if not Length:
-        return
-    with Translated(call):
-        if isinstance(Source, int):
-            source, start = _holder(call, Source, Length)
-            Source = source.read(start, Length)
-        with memoryview(Source).cast("B") as data:
-            fail_unless(Length <= len(data), call, c.ERROR_INVALID_PARAMETER, f"the source has {len(data)} bytes")
-            if isinstance(Destination, int):
-                target, start = _holder(call, Destination, Length)
-                target.write(start, data[:Length])
-                return
-            with memoryview(Destination).cast("B") as room:
-                fail_unless(Length <= len(room), call, c.ERROR_INVALID_PARAMETER, f"there is room for {len(room)}")
-                room[:Length] = data[:Length]
-
-
-def _holder(call: str, place: int, size: int) -> tuple[Region | MappedView, int]:
-    """The region or view that a range of bytes lies in, and its offset there."""
-    mapped = view_within(call, address(call, place), size)
-    if mapped is None:
-        region, _, _ = within(call, place, size)
-        return region, place - region.address
-    view, offset, length = mapped
-    fail_unless(length == size, call, c.ERROR_NOACCESS, "the view ends before that")
-    return view, offset
