@@ -96,6 +96,13 @@ class FakeView:
         if self.then is not None:
             self.then()
 
+    release = unmap  # what a view that is a region calls it
+
+    @property
+    def is_released(self) -> bool:
+        """The same by a region's name."""
+        return self.is_unmapped
+
 
 class FakeSection:
     size = 4096
