@@ -159,6 +159,32 @@ def public_callables() -> dict[str, Any]:
 UNSIGNED = {"Section.map"}
 
 
+#: Sections and their views, which follow the same form in a file of their own.
+DESCRIBED_ELSEWHERE = ("Section", "MappedView", "create_section", "open_section", "map_file")
+
+
+def test_everything_in_vm_says_what_it_raises_and_where_it_is_from() -> None:
+    """Compiled or not: each function, each method of a region, and the classes that these give."""
+    lacking = {}
+    things = {name: thing for name, thing in public_callables().items() if getattr(vm, name.split(".")[0], None)}
+    things |= {kind.__name__: kind for kind in (vm.Region, vm.RegionAccess, vm.SecureHandle)}
+    for name, thing in things.items():
+        if name.startswith(DESCRIBED_ELSEWHERE):
+            continue
+        text = inspect.getdoc(thing) or ""
+        lines = text.splitlines()
+        expected = {"Raises:", "Source:", "Version added:"} - ({"Raises:"} if "It raises nothing" in text else set())
+        if not inspect.isclass(thing):
+            names = [n for n in inspect.signature(thing).parameters if n != "self"]
+            expected |= {"Args:"} if names else set()
+            assert all(re.search(rf"^ +{n}: ", text, re.MULTILINE) for n in names), name
+        lacking[name] = expected - {heading for heading in HEADINGS for line in lines if line.startswith(heading)}
+        order = [line.split(":")[0] + ":" for line in lines if line.split(":")[0] + ":" in HEADINGS]
+        assert order == sorted(set(order), key=HEADINGS.index), name
+    assert len(lacking) > 25
+    assert {name: headings for name, headings in lacking.items() if headings} == {}
+
+
 def test_help_shows_the_arguments() -> None:
     """``inspect.signature`` works for whatever can be called, compiled or not, and for the classes users make."""
     without = set()

@@ -143,6 +143,8 @@ def find_view(address: int) -> MappedView | None:
     Raises:
         ValueError, TypeError: No address.
 
+    Source: VirtualQuery, which says the same of any address.
+
     Version added: 0.1.
     """
     return _native.find_view(mappings.checked(address))
