@@ -154,9 +154,11 @@ class LockLimitError(SystemCallError):
 class AccessError(StrongroomError):
     """Memory was used in a way that its state forbids, above all outside the block that opened it.
 
-    Raised when: a View is used after its ``with`` block ended, or one access is entered twice.
+    Raised when: a View is used after its ``with`` block ended, or one access is entered twice; a page of a region is
+    not committed, is a guard page, is not locked, or its protection forbids what was asked; a handle is ended twice.
 
-    What to do: call ``open()`` again, and keep every use of the View inside its block.
+    What to do: call ``open()`` or ``view()`` again, and keep every use of the View inside its block; for a region the
+    message names the page, its state, and the call that changes it (``commit``, ``protect``).
 
     Version added: 0.1.
     """

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from pages import PAGE, letters, needs_proc
+from children import succeed
+from pages import PAGE, letters, needs_fork, needs_proc
 from samples import array_of
 from strongroom import AccessError, View, vm
 
@@ -207,3 +208,31 @@ def test_a_refusal_says_what_was_asked_for() -> None:
             region.view(0, 1, "rw").__enter__()
         with pytest.raises(AccessError, match=r"^secure: the page at offset 0x0 is READ_ONLY"):
             region.secure()
+
+
+@needs_fork
+def test_a_view_goes_on_in_a_child() -> None:
+    """As docs/vm/README.md says: over the child's copy of the pages, which it holds there too until its block ends."""
+    succeed("""
+        from strongroom import vm
+        region = vm.allocate(4096)
+        access = region.view(0, 8, "rw")
+        view = access.__enter__()
+        def child():
+            view[:] = b"children"
+            assert region.read(0, 8) == b"children"
+            for attempt in (region.release, region.decommit):
+                try:
+                    attempt()
+                except BufferError:
+                    pass
+                else:
+                    return "the View held nothing"
+            access.__exit__(None, None, None)
+            region.release()
+            return "fine"
+        assert "fine" == children.forked(child)
+        assert bytes(8) == region.read(0, 8)
+        access.__exit__(None, None, None)
+        region.release()
+    """)

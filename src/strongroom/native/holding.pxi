@@ -8,6 +8,20 @@ cdef class RegionAccess(Use):
 
     The pages cannot be given back or made stricter before the block has ended and the last buffer is gone that a
     View of it handed out.
+
+    Raises:
+        TypeError: It was made directly, pickled or copied.
+        AccessError: On entering, if it was entered before, or the pages do not allow what it is for.
+        DestroyedError: On entering, if the region was released.
+        BufferError: On leaving, if a buffer was kept; the message names what kept it.
+
+    Platform notes: in a forked child a View that the parent had goes on, over the child's copy of the pages.
+
+    Does not protect against: other code unmapping or protecting the pages; a touch then is a fault.
+
+    Source: the buffer protocol (PEP 3118).
+
+    Version added: 0.1.
     """
 
     cdef AddressSpace region
@@ -74,6 +88,21 @@ cdef class SecureHandle:
 
     A context manager: leaving the block ends the promise, as ``unsecure()`` does. A handle that is forgotten keeps its
     region secured, and alive, until the process ends.
+
+    Attributes: ``offset`` and ``size`` in bytes, whole pages; ``mode``, ``READ_ONLY`` or ``READ_WRITE``;
+    ``is_permanent``; ``is_held``.
+
+    Raises:
+        TypeError: It was made directly, pickled or copied.
+        AccessError: A block is entered with a handle that was ended.
+
+    Platform notes: in a forked child it holds nothing, and cannot be ended.
+
+    Does not protect against: code that calls the system itself, unless permanent; docs/vm/securing.md has what is left.
+
+    Source: MmSecureVirtualMemory (ntddk.h); mseal(2), Linux 6.10.
+
+    Version added: 0.1.
     """
 
     cdef AddressSpace region

@@ -202,19 +202,29 @@ int sr_os_is_locked(void *address, size_t size)
     return 0;
 }
 
+/* From reading the working set to setting it, else two regions that grow it at once lose one growth. A leaf below the
+ * regions' mutexes: inside are two system calls, never another mutex. Zeros are SRWLOCK_INIT; there is no fork here. */
+static SRWLOCK working_set_lock;
+
+static int resized(SIZE_T low, SIZE_T high, sr_error *error)
+{
+    return SetProcessWorkingSetSize(GetCurrentProcess(), low, high) ? 0 : failed(error, "SetProcessWorkingSetSize");
+}
+
 /* VirtualLock may lock as much as the minimum working set holds, and a process may raise its own. */
 int sr_os_grow_lock_budget(size_t size, sr_error *error)
 {
-    SIZE_T minimum, maximum;
-    if (!GetProcessWorkingSetSize(GetCurrentProcess(), &minimum, &maximum)) {
-        return failed(error, "GetProcessWorkingSetSize");
-    }
-    size_t more = size + WORKING_SET_MARGIN_SIZE;
-    if (more < size || minimum + more < minimum || maximum + more < maximum) {
+    size_t minimum, maximum, more = size + WORKING_SET_MARGIN_SIZE;
+    AcquireSRWLockExclusive(&working_set_lock);
+    int outcome = sr_os_working_set(&minimum, &maximum, error);
+    if (outcome == 0 && (more < size || minimum + more < minimum || maximum + more < maximum)) {
         SetLastError(ERROR_INVALID_PARAMETER);
-        return failed(error, "SetProcessWorkingSetSize");
+        outcome = failed(error, "SetProcessWorkingSetSize");
+    } else if (outcome == 0) {
+        outcome = resized(minimum + more, maximum + more, error);
     }
-    return sr_os_set_working_set(minimum + more, maximum + more, error);
+    ReleaseSRWLockExclusive(&working_set_lock);
+    return outcome;
 }
 
 int sr_os_working_set(size_t *minimum, size_t *maximum, sr_error *error)
@@ -230,8 +240,10 @@ int sr_os_working_set(size_t *minimum, size_t *maximum, sr_error *error)
 
 int sr_os_set_working_set(size_t minimum, size_t maximum, sr_error *error)
 {
-    return SetProcessWorkingSetSize(GetCurrentProcess(), minimum, maximum)
-        ? 0 : failed(error, "SetProcessWorkingSetSize");
+    AcquireSRWLockExclusive(&working_set_lock);
+    int outcome = resized(minimum, maximum, error);
+    ReleaseSRWLockExclusive(&working_set_lock);
+    return outcome;
 }
 
 /* ---- asking ---- */

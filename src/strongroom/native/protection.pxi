@@ -28,6 +28,8 @@ def protection_name(protection):
     Raises:
         ValueError, TypeError: What no protection could be.
 
+    Source: memory protection constants (winnt.h).
+
     Version added: 0.1.
     """
     cdef size_t left = _checked_number(protection, "protection")

@@ -217,7 +217,8 @@ cdef class Region(AddressSpace):
 
         Raises:
             ValueError, TypeError, DestroyedError: As for ``commit``.
-            AccessError: A page is reserved or may not be written; nothing was written if strongroom knows that.
+            AccessError: A page is reserved or may not be written; nothing was written if strongroom knows that. If
+                other code forbade it, what came before that page may be written.
 
         Source: process_vm_readv(2), ReadProcessMemory.
 
@@ -259,6 +260,10 @@ cdef class Region(AddressSpace):
 
         Raises:
             ValueError, TypeError, DestroyedError, AccessError: As for ``write``.
+
+        Platform notes: done in steps of 4,096 bytes: what the system forbids half-way leaves the first part filled.
+
+        Source: FillMemory (minwinbase.h); process_vm_readv(2), WriteProcessMemory.
 
         Version added: 0.1.
         """

@@ -60,7 +60,7 @@ cdef class Section:
             self.give_up()
 
     def close(self):
-        """End this use of the section; what it is goes with its last view. Twice is fine.
+        """End this use of the section; what it is goes with its last view. Twice is fine. It raises nothing.
 
         Source: CloseHandle; close(2).
 

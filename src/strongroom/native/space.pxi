@@ -73,7 +73,8 @@ cdef class AddressSpace:
         cdef size_t page = sr_os_large_page_size() if large is not None else _page_size
         cdef size_t wanted = _checked_number(size, "size")
         cdef size_t at = 0, count, step = _checked_number(alignment, "alignment")
-        cdef unsigned protection = 0, made_with = _checked_protection(allocation_protection, True, "allocation_protection")
+        cdef unsigned protection = 0
+        cdef unsigned made_with = _checked_protection(allocation_protection, True, "allocation_protection")
         cdef bint failed
         if page == 0:
             raise UnsupportedError("this system has no large pages, or does not say how large they are")

@@ -45,9 +45,7 @@ def large_page_size() -> int:
     """Tell how large a large page is.
 
     Returns:
-        Bytes; 0 if this system has none or does not say.
-
-    It raises nothing.
+        Bytes; 0 if this system has none or does not say. It raises nothing.
 
     Source: Hugepagesize in proc_meminfo(5); GetLargePageMinimum.
 
@@ -90,6 +88,7 @@ def set_working_set(minimum: int, maximum: int) -> None:
         maximum: Bytes.
 
     Raises:
+        ValueError, TypeError: No numbers of bytes.
         UnsupportedError: This system has no such thing; on Linux, ``ulimit -l`` bounds what can be locked.
         SystemCallError: The system refused, for want of privilege or of memory.
 
@@ -117,7 +116,7 @@ def lock_limit() -> LockLimit:
         The limit, how far it may be raised by the process itself, and what is locked now, in bytes.
 
     Raises:
-        SystemCallError: The system refuses to say (Windows).
+        SystemCallError: The system does not tell (Windows).
 
     Platform notes: on Linux the soft and the hard RLIMIT_MEMLOCK, none with CAP_IPC_LOCK. On Windows the minimum
     working set, which ``lock`` raises when it has to; what is locked is not told.

@@ -225,6 +225,8 @@ def find_view(address: int) -> MappedView | None:
     Raises:
         ValueError, TypeError: No address.
 
+    Source: VirtualQuery, which says the same of any address.
+
     Version added: 0.1.
     """
     found = _native.find_region(mappings.checked(address))

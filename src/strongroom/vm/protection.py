@@ -52,6 +52,8 @@ def is_possible(protection: int) -> bool:
     Raises:
         ValueError, TypeError: No system has such a protection.
 
+    Source: memory protection constants (winnt.h); mprotect(2), man-pages 6.10.
+
     Version added: 0.1.
     """
     return is_protection_possible(protection)

@@ -98,6 +98,8 @@ class Region(_native.Region):
 
         Does not protect against: other code unmapping or protecting the pages; a touch then is a fault.
 
+        Source: the buffer protocol (PEP 3118).
+
         Version added: 0.1.
         """
         if not isinstance(mode, str) or mode not in ("r", "rw"):
@@ -141,10 +143,21 @@ class Region(_native.Region):
     def protected(self, offset: int, size: int | None, protection: int) -> Protected:
         """Return a context manager that protects a range and brings back what each page had before.
 
-        Args, Raises: As for ``protect``, on entering the block.
+        Args:
+            offset: As for ``protect``.
+            size: As for ``protect``.
+            protection: What it is inside the block.
+
+        Returns:
+            The context manager; its block gets the region. For one block at a time.
+
+        Raises:
+            ValueError, TypeError, AccessError, SystemCallError: As for ``protect``, on entering the block.
 
         On leaving it, every page that was changed gets its old protection back; if one cannot (it was decommitted, or
         secured meanwhile), the others still do, and the first error is raised, unless an exception is on its way.
+
+        Source: VirtualProtect; mprotect(2).
 
         Version added: 0.1.
         """
@@ -153,10 +166,21 @@ class Region(_native.Region):
     def locked(self, offset: int = 0, size: int | None = None) -> Locked:
         """Return a context manager that locks a range and unlocks it again.
 
-        Args, Raises: As for ``lock`` on entering the block, as for ``unlock`` on leaving it.
+        Args:
+            offset: As for ``lock``.
+            size: As for ``lock``.
+
+        Returns:
+            The context manager; its block gets the region. For one block at a time.
+
+        Raises:
+            ValueError, TypeError, AccessError, LockLimitError: As for ``lock`` on entering the block, as for ``unlock``
+                on leaving it.
 
         On leaving it, every page is unlocked once; if one cannot be (it was decommitted, which ends locks), the others
         still are, and the first error is raised, unless an exception is on its way.
+
+        Source: VirtualLock, VirtualUnlock; mlock(2), munlock(2).
 
         Version added: 0.1.
         """
@@ -169,10 +193,15 @@ class Region(_native.Region):
             offset: Bytes from the region's start, rounded down to a page.
             size: Bytes; the end is rounded up. ``None``: up to the region's end.
 
+        Returns:
+            The runs in order, the first and the last cut to the range.
+
         Raises:
             ValueError, TypeError, DestroyedError: A range outside the region, a released region.
 
         Does not protect against: other code having changed them since. ``vm.query`` asks the system.
+
+        Source: strongroom's own books; VirtualQuery has no such list.
 
         Version added: 0.1.
         """
