@@ -19,6 +19,9 @@ ROOT = TESTS.parent
 WARNINGS = ["-Wall", "-Wextra", "-Wpedantic", "-Werror"]
 SANITIZERS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer"]
 
+#: Whether each C test is wanted in every build.
+IS_THOROUGH = os.environ.get("STRONGROOM_ALL_BUILDS") == "1"
+
 
 def native_sources() -> list[str]:
     """Return the C files of this system, as ``setup.py`` takes them."""

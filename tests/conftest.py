@@ -1,5 +1,6 @@
 """What all tests share: the backings this system has, and where a test can run at all."""
 
+import gc
 import signal
 import sys
 
@@ -10,6 +11,12 @@ from strongroom import LockedBuffer, UnsupportedError
 #: About Unix processes from their first line on; the rest of tests/vm skips by name what it cannot observe elsewhere.
 _UNIX_ONLY = ["vm/test_lock_limits.py", "vm/test_permanent.py", "vm/test_races.py", "vm/test_refusals.py"]
 collect_ignore = [] if sys.platform.startswith("linux") else _UNIX_ONLY
+
+
+def pytest_collection_finish() -> None:
+    """Leave what pytest and the test modules are made of out of every later ``gc.collect()``: that takes long."""
+    gc.collect()
+    gc.freeze()
 
 
 def _has_secretmem() -> bool:

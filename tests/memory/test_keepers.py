@@ -1,6 +1,7 @@
 """The BufferError names who kept the memory: variable, attribute, container, with the kind of thing it is."""
 
 import ctypes
+import gc
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -99,6 +100,15 @@ def test_a_ctypes_array() -> None:
     assert "'leaked_array'" in str(caught.value)
 
 
+@pytest.fixture
+def all_objects() -> Iterator[None]:
+    """This module's own variables among them, which conftest.py had the collector forget."""
+    gc.unfreeze()
+    yield
+    gc.freeze()
+
+
+@pytest.mark.usefixtures("all_objects")
 def test_a_global_variable() -> None:
     """Its name and the module's."""
 

@@ -1,5 +1,7 @@
 """Every ``*_test.c`` beside this file, compiled with the native sources and run: plainly and under sanitizers.
 
+Two builds that differ the most are made each time; ``STRONGROOM_ALL_BUILDS=1``, as ``.ci/run`` sets it, makes all.
+
 The C programs check what the kernel says of them and print one line for each check. What clashes with AddressSanitizer
 (it replaces mlock by nothing, and moves local variables) they leave out there and say so; the plain builds have it all.
 """
@@ -14,19 +16,21 @@ from typing import Any, TypeAlias
 
 import pytest
 
-from compiling import SANITIZERS, can_run, compiled
+from compiling import IS_THOROUGH, SANITIZERS, can_run, compiled
 
 HERE = Path(__file__).resolve().parent
 PROGRAMS = sorted(HERE.glob("*_test.c"))
 
 # The whole program is optimised at once in "plain-O3-lto": there a compiler sees through sr_os_wipe.
-BUILDS = {
+ALL_BUILDS = {
     "plain-O0": ["-O0"],
     "plain-O2": ["-O2"],
     "plain-O3-lto": ["-O3", "-flto"],
     "sanitized-O0": ["-O0", *SANITIZERS],
     "sanitized-O2": ["-O2", *SANITIZERS],
 }
+MOST_DIFFERENT = ("plain-O3-lto", "sanitized-O0")
+BUILDS = {name: options for name, options in ALL_BUILDS.items() if IS_THOROUGH or name in MOST_DIFFERENT}
 DEADLINE_SECONDS = 300
 Programs: TypeAlias = dict[tuple[Path, str], "Future[Path]"]
 

@@ -18,7 +18,7 @@ from observed import AT_REST, KEPT_OUT, Mapping, address_of, mapping_at, mapping
 from strongroom import Access, AccessError, DestroyedError, LockedBuffer, PurgedError, UnsupportedError, View, purge
 
 #: Around 20 ms each: forks, and searches for who keeps a buffer; on Windows, page by page, four times as long.
-EXAMPLES, STEPS = (5 if sys.platform == "win32" else 12), 30
+EXAMPLES, STEPS = (5 if sys.platform == "win32" else 10), 30
 #: In one example. More buffers, and few steps meet on the same one; more purges, and little happens between two.
 MOST_BUFFERS, MOST_PURGES, MOST_FORKS = 2, 1, 2
 HAS_FORK = hasattr(os, "fork")

@@ -38,7 +38,7 @@ if not pages.IS_LINUX:
 
 WANTED_STEPS = int(os.environ.get("STRONGROOM_STEPS", "0"))
 STEPS = 50  # in one example
-EXAMPLES = WANTED_STEPS * 3 // 2 // STEPS if WANTED_STEPS else 14  # three steps in ten find nothing to do
+EXAMPLES = WANTED_STEPS * 3 // 2 // STEPS if WANTED_STEPS else 10  # three steps in ten find nothing to do
 MOST_REGIONS, MOST_FORKS = 2, 2
 
 
