@@ -6,57 +6,11 @@ from typing import Any
 
 import pytest
 
-from pages import PAGE, Index
+from hostile import HOSTILE, MARKER
+from pages import PAGE
 from strongroom import AccessError, DestroyedError, LockedBuffer, Secret, StrongroomError, vm
 
 SIZE = 4 * PAGE
-MARKER = "SECRET"
-
-
-class Raising:
-    """Stands for no integer: asking for it is an error of its own."""
-
-    def __index__(self) -> int:
-        raise RuntimeError(MARKER)
-
-
-class Unformattable(int):
-    """An integer that must not be asked to show itself."""
-
-    def __format__(self, _spec: str) -> str:
-        raise RuntimeError(MARKER)
-
-    __repr__ = __str__ = lambda self: self.__format__("")
-
-
-HOSTILE: dict[str, object] = {
-    "None": None,
-    "True": True,
-    "False": False,
-    "float": 1.5,
-    "whole float": 2.0,
-    "nan": float("nan"),
-    "str": MARKER,
-    "bytes": MARKER.encode(),
-    "list": [MARKER],
-    "object": object(),
-    "negative": -1,
-    "2**31": 1 << 31,
-    "2**63 - 1": (1 << 63) - 1,
-    "2**63": 1 << 63,
-    "2**64 - 1": (1 << 64) - 1,
-    "2**64": 1 << 64,
-    "5,000 digits": 10**5000,
-    "-5,000 digits": -(10**5000),
-    "0x1000": 0x1000,
-    "raising": Raising(),
-    "negative index": Index(-1),
-    "large index": Index(1 << 70),
-    "5,000 digits of index": Index(10**5000),
-    "str of index": Index(MARKER),  # type: ignore[arg-type]
-    "unformattable": Unformattable(1 << 70),
-}
-
 #: What a call takes that is right in every way but one, for the functions of the module and the methods of Region.
 RIGHT: dict[str, dict[str, object]] = {
     "reserve": {"size": SIZE, "address": None, "near": None, "top_down": False},
@@ -102,7 +56,7 @@ RIGHT: dict[str, dict[str, object]] = {
     "Region.release": {},
 }
 CASES = [(call, argument) for call, right in RIGHT.items() for argument in right]
-#: Sections have their own: tests/vm/test_mapping.py.
+#: Sections have their own: test_hostile_sections.py.
 OTHERS = {"create_section", "open_section", "map_file"}
 #: Right after all: what it does is somebody else's test, and lasts.
 FINE = {("Region.secure", "permanent", "True")}

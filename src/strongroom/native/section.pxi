@@ -154,7 +154,7 @@ def map_section(type kind not None, Section section not None, offset, size, prot
         length = section.size - start
     if not 1 <= length <= section.size - start:
         raise ValueError(
-            f"{length:,} bytes from offset {start:,} are not in this section of {section.size:,} bytes")
+            f"size {length:,} from offset {start:,} on is not in this section of {section.size:,} bytes")
     return _map_view(kind, section, start, length, known)
 
 

@@ -10,6 +10,7 @@ Source: Memory-Mapped Files, File Mapping (Microsoft); mmap(2), shm_open(3), mem
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable
 from typing import Protocol
 
@@ -92,10 +93,13 @@ class Section(_native.Section):
 
 
 def _descriptor(file: int | _HasDescriptor) -> int:
-    number = file if isinstance(file, int) else file.fileno()
-    if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number < 1 << 31:
-        raise ValueError("file must be an open file or its descriptor, a number that is not negative")
-    return number
+    fileno = getattr(file, "fileno", None)
+    number = fileno() if callable(fileno) else file
+    if isinstance(number, bool) or not isinstance(number, int):
+        raise TypeError(f"file must be an open file or its descriptor, not {type(file).__name__}")
+    if not 0 <= number < 1 << 31:
+        raise ValueError("file must be an open file or its descriptor: no descriptor has that number")
+    return int(number)
 
 
 def _native_name(name: str) -> bytes:
@@ -203,6 +207,8 @@ def map_file(
     descriptor = _descriptor(file)
     before = os.fstat(descriptor).st_size
     wanted = 0 if length is None else offset + length
+    if wanted > sys.maxsize:
+        raise ValueError("offset and size end where no file does")
     with create_section(wanted, file=descriptor, protection=protection) as section:
         try:
             return section.map(offset, length, protection)
