@@ -3,6 +3,7 @@
 import gc
 import signal
 import sys
+from typing import Any
 
 import pytest
 
@@ -11,6 +12,23 @@ from strongroom import LockedBuffer, UnsupportedError
 #: About Unix processes from their first line on; the rest of tests/vm skips by name what it cannot observe elsewhere.
 _UNIX_ONLY = ["vm/test_lock_limits.py", "vm/test_permanent.py", "vm/test_races.py", "vm/test_refusals.py"]
 collect_ignore = [] if sys.platform.startswith("linux") else _UNIX_ONLY
+
+
+if sys.platform == "win32":
+    import _winapi
+
+    _create_process = _winapi.CreateProcess
+
+    def _create_process_patiently(*arguments: Any) -> Any:
+        """Under Wine one start of a process in thousands is refused with ERROR_INTERNAL_ERROR; ask once more."""
+        try:
+            return _create_process(*arguments)
+        except OSError as error:
+            if error.winerror != 1359:
+                raise
+            return _create_process(*arguments)
+
+    _winapi.CreateProcess = _create_process_patiently
 
 
 def pytest_collection_finish() -> None:
