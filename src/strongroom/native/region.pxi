@@ -2,11 +2,17 @@
 
 
 cdef class Region(AddressSpace):
-    """Address space whose pages are reserved or committed; ``strongroom.vm.Region`` is its public face."""
+    """Region(size, *, address=None, near=None, top_down=False, alignment=0, large=None, allocation_protection=1)
+--
+
+Address space whose pages are reserved or committed; ``strongroom.vm.Region`` is its public face. The first lines are
+where inspect.signature() looks, and take nothing when one is made.
+"""
 
     cdef bint is_made
 
-    def __init__(self):
+    def __init__(self, size, *, address=None, near=None, top_down=False, alignment=0, large=None,
+                 allocation_protection=1):
         if self.is_made:
             raise TypeError("a region is made once: take another one for other address space")
         self.is_made = True

@@ -6,7 +6,7 @@ from collections import namedtuple
 
 from strongroom import _native
 from strongroom._native import Locked, Protected, RegionAccess, SecureHandle
-from strongroom.vm.protection import NO_ACCESS, READ_WRITE
+from strongroom.vm.protection import READ_WRITE
 
 __all__ = ["Pages", "Region", "allocate", "reserve"]
 
@@ -67,19 +67,6 @@ class Region(_native.Region):
     """
 
     __slots__ = ()
-
-    def __init__(
-        self,
-        size: int,
-        *,
-        address: int | None = None,
-        near: int | None = None,
-        top_down: bool = False,
-        alignment: int = 0,
-        large: int | None = None,
-        allocation_protection: int = NO_ACCESS,
-    ) -> None:
-        super().__init__()  # the arguments were for __new__; here they are what help() and inspect.signature show
 
     def view(self, offset: int = 0, size: int | None = None, mode: str = "r") -> RegionAccess:
         """Return the access for a ``with`` block that yields a View of the bytes themselves, not a copy.
