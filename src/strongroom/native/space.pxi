@@ -39,17 +39,16 @@ cdef int _make_room_for_region() except -1:
 
 def find_region(size_t address):
     """The region that an address lies in, or None; a mapped view is one, too."""
-    cdef size_t i = _regions_until(address), start
+    cdef size_t i = _regions_until(address)
     cdef AddressSpace region
     while i:
         i -= 1
-        if Py_REFCNT(_regions[i]) > 0:  # else it is just being taken apart
-            region = <AddressSpace>_regions[i]
-            if address - region.address < region.whole_size and region.region.address != NULL:
-                return region
-        start = (<AddressSpace>_regions[i]).address
-        if i == 0 or (<AddressSpace>_regions[i - 1]).address != start:
-            break
+        if Py_REFCNT(_regions[i]) == 0:  # it is just being taken apart
+            continue
+        region = <AddressSpace>_regions[i]
+        if region.region.address == NULL:  # another thread has just given it back, and a larger one may lie there
+            continue
+        return region if address - region.address < region.whole_size else None
     return None
 
 
