@@ -117,7 +117,8 @@ static void arrive_in_child(sr_region *region)
 sr_answer sr_region_do(sr_region *region, sr_request *request)
 {
     request->runs = NULL;
-    request->run_count = 0;
+    request->run_count = request->page = 0;
+    request->found = 0; /* callers put answers into words by these, whichever call has failed */
     if (region->address == NULL) {
         return SR_IS_RELEASED;
     }
