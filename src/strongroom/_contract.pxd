@@ -8,6 +8,7 @@ cdef extern from "Python.h":
     Py_ssize_t Py_REFCNT(PyObject *)
 
 cdef extern from "native/sr_os.h" nogil:
+    enum: SR_UNSUPPORTED
     ctypedef struct sr_error:
         const char *call
         int64_t code
@@ -30,6 +31,7 @@ cdef extern from "native/sr_os.h" nogil:
         SR_PLACE_TOP_DOWN
     ctypedef enum sr_mutex:
         SR_MUTEX_REGIONS
+    sr_protection sr_os_resting_protection()
     int sr_os_is_lock_limit(const sr_error *error)
     int sr_os_random(void *buffer, size_t size, sr_error *error)
     void sr_os_wipe(void *address, size_t size)
@@ -82,13 +84,16 @@ cdef extern from "native/names.h" nogil:
 cdef extern from "native/generation.h" nogil:
     uint64_t sr_generation()
 
-cdef extern from "native/guarded.h" nogil:
+cdef extern from "native/canary.h" nogil:
     enum: SR_CANARY_SIZE
+
+cdef extern from "native/guarded.h" nogil:
     enum: SR_STEP_LOCK
     enum: SR_STEP_COUNT
     ctypedef enum sr_backing:
         SR_BACKING_LOCKED
         SR_BACKING_SECRETMEM
+        SR_BACKING_COUNT
     ctypedef struct sr_block:
         unsigned char *reservation
         size_t reserved_size
@@ -111,7 +116,34 @@ cdef extern from "native/guarded.h" nogil:
     int sr_block_destroy(sr_block *block, sr_error *error)
     void sr_block_forget(sr_block *block)
     void sr_blocks_wipe_all()
-    void sr_blocks_die()
+    ctypedef struct sr_block_totals:
+        size_t isolated
+        size_t pages_size[SR_BACKING_COUNT]
+        size_t unlocked_size
+    void sr_blocks_count(sr_block_totals *totals)
+    const char *SR_DAMAGED_CANARY
+    void sr_blocks_die(const char *message)
+
+cdef extern from "native/pool.h" nogil:
+    enum: SR_SLOT_MAX_SIZE
+    ctypedef struct sr_pooled:
+        pass
+    ctypedef struct sr_slot:
+        sr_pooled *home
+        unsigned char *data
+    int sr_pool_take(size_t size, sr_backing backing, unsigned required, int may_grow, sr_slot *slot, sr_error *error)
+    void sr_pool_give(sr_slot *slot)
+    int sr_slot_is_intact(const sr_slot *slot)
+    const sr_block *sr_slot_pages(const sr_slot *slot)
+    void sr_pool_wipe_all()
+    size_t sr_pool_trim()
+    ctypedef struct sr_pool_row:
+        sr_backing backing
+        size_t slot_size
+        size_t pages_size
+        size_t count
+        size_t taken
+    size_t sr_pool_list(sr_pool_row *rows, size_t most)
 
 cdef extern from "native/sealing.h" nogil:
     enum: SR_KEY_SIZE

@@ -2,7 +2,7 @@
 # cython: embedsignature=True, embedsignature.format=clinic
 """The one door between Python and the native layer: argument checks, errors, and the types that hold secrets.
 
-Five nouns. A **Block** owns guarded pages (one secret). An **Access** is one use of a block, from entering a ``with``
+Five nouns. A **Block** owns guarded pages, or a slot of pages that many share (one secret). An **Access** is one use of a block, from entering a ``with``
 to leaving it; what the user gets inside is a **View**. A **Sealed** owns ciphertext and borrows a block, its *room*,
 for as long as at least one access to it is open. A **Region** is address space with the page states of Windows; it keeps
 no secrets, and shares the View. A **Section** is memory that a MappedView shows, a file's or shared by its name, and a
@@ -25,13 +25,14 @@ from cpython.buffer cimport (
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.dict cimport PyDict_GetItem
 from cpython.exc cimport PyErr_CheckSignals, PyErr_WarnEx
+from cpython.long cimport PyLong_AsLongLongAndOverflow, PyLong_CheckExact
 from cpython.number cimport PyIndex_Check, PyNumber_AsSsize_t, PyNumber_Index
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_INCREF
 from cpython.slice cimport PySlice_Unpack, PySlice_AdjustIndices
 from libc.errno cimport ENOSYS
 from libc.stdint cimport SIZE_MAX, UINTPTR_MAX, intptr_t, uint64_t
-from libc.stdlib cimport free, realloc
+from libc.stdlib cimport free, malloc, realloc
 from libc.string cimport memmove, memset
 
 from _operator import _compare_digest
@@ -49,7 +50,7 @@ cdef size_t _page_size
 STEPS = ("NO_DUMP", "NOT_IN_CHILD", "NO_HUGE", "NO_MERGE", "LOCK")
 PAGE_SIZE = _page_size = sr_os_page_size()
 GRANULARITY = sr_os_granularity()
-CANARY_SIZE, KEY_SIZE = SR_CANARY_SIZE, SR_KEY_SIZE
+CANARY_SIZE, KEY_SIZE, SLOT_MAX_SIZE = SR_CANARY_SIZE, SR_KEY_SIZE, SR_SLOT_MAX_SIZE
 MAX_SIZE = sr_block_max_size()
 
 #: Bits of the largest integer that an error message shows in full: no address, size or protection has more.
@@ -73,7 +74,8 @@ cdef uint64_t _key_generation = 0
 def install_host(host):
     """Tell this layer whom to ask what it cannot know itself; strongroom.buffers does it once.
 
-    ``host.plan(size, backing, isolated, policy)`` returns ``(is_secretmem, may_fall_back, required)``;
+    ``host.plan(size, backing, isolated, policy)`` returns ``(is_secretmem, may_fall_back, required, is_slot,
+    is_repeatable)``, the last for: the same answer holds for any other small size until new pages are needed;
     ``host.refusal(call, code, is_lock_limit, requested)`` returns the exception to raise; ``host.fell_short(block,
     policy)`` hears of steps that failed without being required; ``host.keepers(start, end)`` returns words for what
     still refers to that memory.
@@ -113,6 +115,12 @@ cdef object _whole(object value, str what):
 
 
 cdef size_t _checked_size(object size) except 0:
+    cdef int overflow
+    cdef long long exact
+    if PyLong_CheckExact(size):
+        exact = PyLong_AsLongLongAndOverflow(size, &overflow)
+        if exact >= 1 and <unsigned long long>exact <= <unsigned long long>sr_block_max_size():
+            return <size_t>exact
     if isinstance(size, bool) or not PyIndex_Check(size):
         raise TypeError(f"size must be an integer number of bytes, not {_describe(size)}")
     number = _whole(size, "size")
@@ -126,8 +134,13 @@ cdef void _report(object error) noexcept:
     raise error
 
 
-cdef void _at_exit() noexcept:
+cdef void _wipe_everything() noexcept:
+    sr_pool_wipe_all()
     sr_blocks_wipe_all()
+
+
+cdef void _at_exit() noexcept:
+    _wipe_everything()
     sr_names_end_all()
 
 
@@ -160,6 +173,7 @@ cdef enum Phase:
 
 
 include "native/block.pxi"
+include "native/stats.pxi"
 include "native/view.pxi"
 include "native/sealed.pxi"
 include "native/sources.pxi"

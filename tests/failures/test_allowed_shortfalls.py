@@ -20,11 +20,11 @@ REFUSALS = {
 MAKE = """
 from faultinject import deny
 import warnings
-LockedBuffer(1)
+LockedBuffer(1, isolated=True)
 {deny}
 with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("always")
-    buffer = LockedBuffer(32, backing="locked", policy=Policy(on_shortfall={word!r}))
+    buffer = LockedBuffer(32, backing="locked", policy=Policy(on_shortfall={word!r}), isolated=True)
     line = sys._getframe().f_lineno - 1
 with buffer.open("rw") as view:
     view[:] = b"u" * 32
@@ -102,10 +102,10 @@ def test_raise_is_the_default() -> None:
     for name, deny in REFUSALS.items():
         out = succeed(f"""
             from faultinject import deny
-            LockedBuffer(1)
+            LockedBuffer(1, isolated=True)
             {deny}
             try:
-                LockedBuffer(32, backing="locked")
+                LockedBuffer(32, backing="locked", isolated=True)
                 print("made")
             except SystemCallError as error:
                 print(error.call)

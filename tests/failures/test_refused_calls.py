@@ -24,7 +24,7 @@ SCENE = """
 from faultinject import deny
 backing = {backing!r}
 try:
-    kept = [LockedBuffer(32, backing=backing) for _ in range(2)]
+    kept = [LockedBuffer(32, backing=backing, isolated=True) for _ in range(2)]
 except UnsupportedError as error:
     children.skip(str(error))
 for number, buffer in enumerate(kept):
@@ -39,7 +39,7 @@ def count():
     return len(listing), [len(marked), observed.status_size("VmLck"), observed.descriptors()]
 def outcome():
     try:
-        return ["made", LockedBuffer(32, backing=backing{policy}).backing, None]
+        return ["made", LockedBuffer(32, backing=backing{policy}, isolated=True).backing, None]
     except StrongroomError as error:
         return [type(error).__name__, getattr(error, "call", None), getattr(error, "errno", None)]
 deny({call!r}, {code}, arg_equals={condition})
@@ -102,7 +102,7 @@ def test_the_count_notices_what_is_left_behind() -> None:
                 condition=None,
                 policy="",
                 attempts=1,
-                after="kept.append(LockedBuffer(32, backing=backing)); more, now = count(); mappings_now = more",
+                after="kept.append(LockedBuffer(32, backing=backing, isolated=True)); more, now = count(); mappings_now = more",
             )
         )
     )
@@ -184,7 +184,7 @@ def test_random_bytes_refused() -> None:
         from faultinject import deny
         deny("getrandom", errno.ENOSYS)
         try:
-            LockedBuffer(32)
+            LockedBuffer(32, isolated=True)
         except SystemCallError as error:
             print(json.dumps([error.call, error.errno == errno.ENOSYS]))
     """)
@@ -209,7 +209,7 @@ def test_opening_refused(has_secretmem: bool) -> None:
     """mprotect fails: SystemCallError, the buffer stays closed and whole, and destroy is not blocked by ghosts."""
     out = succeed("""
         from faultinject import deny
-        buffer = LockedBuffer(32, backing="locked")
+        buffer = LockedBuffer(32, backing="locked", isolated=True)
         with buffer.open("rw") as view:
             address = address_of(view)
         deny("mprotect", errno.ENOMEM, arg_equals=(2, 1))
@@ -231,7 +231,7 @@ def test_closing_refused() -> None:
     """The block ends with the call's error, never in silence: the pages are still open."""
     out = succeed("""
         from faultinject import deny
-        buffer = LockedBuffer(32, backing="locked")
+        buffer = LockedBuffer(32, backing="locked", isolated=True)
         access = buffer.open("rw"); view = access.__enter__(); address = address_of(view)
         deny("mprotect", errno.ENOMEM, arg_equals=(2, 0))
         try:
@@ -253,7 +253,7 @@ def test_giving_back_refused() -> None:
     """munmap fails: the error is raised, the content is wiped all the same, and a second try is possible."""
     out = succeed("""
         from faultinject import deny
-        buffer = LockedBuffer(32, backing="locked")
+        buffer = LockedBuffer(32, backing="locked", isolated=True)
         with buffer.open("rw") as view:
             view[:] = b"w" * 32
             address = address_of(view)
@@ -275,7 +275,7 @@ def test_sealing_refused() -> None:
     out = succeed("""
         soft, hard = resource.getrlimit(resource.RLIMIT_MEMLOCK)
         import nacl._sodium
-        keep = LockedBuffer(32)
+        keep = LockedBuffer(32, isolated=True)
         children.limit_locks(4096)
         try:
             Secret.random(32)

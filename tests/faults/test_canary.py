@@ -12,7 +12,7 @@ from children import CANARY_DEATH, DEADLINE_SECONDS, Live, run, succeed
 from observed import Memory
 
 DAMAGE = """
-buffer = LockedBuffer({size}, backing={backing!r})
+buffer = LockedBuffer({size}, backing={backing!r}, isolated=True)
 with buffer.open("rw") as view:
     start = address_of(view)
 """
@@ -54,7 +54,7 @@ def test_it_cannot_be_caught() -> None:
     must_die_of_the_canary("""
 signal.signal(signal.SIGABRT, lambda *_: print("handled"))
 signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGABRT])
-buffer = LockedBuffer(32)
+buffer = LockedBuffer(32, isolated=True)
 try:
     with buffer.open("rw") as view:
         flip(address_of(view) - 1)
@@ -95,7 +95,9 @@ def test_control_an_intact_canary_ends_well(backing: str) -> None:
 
 def test_canaries_differ_between_processes() -> None:
     """Drawn at random: one process's does not help against another's, and it is not zeros."""
-    code = "with LockedBuffer(32).open() as view: print(ctypes.string_at(address_of(view) - 16, 16).hex())"
+    code = (
+        "with LockedBuffer(32, isolated=True).open() as view: print(ctypes.string_at(address_of(view) - 16, 16).hex())"
+    )
     drawn = {succeed(code).strip() for _ in range(3)}
     assert len(drawn) == 3
     assert "00" * 16 not in drawn
@@ -119,7 +121,7 @@ def test_everything_is_wiped_before_the_process_ends(when: str) -> None:
         f"""
         content = os.read(0, 32)
         ordinary = ctypes.create_string_buffer(content)
-        damaged, closed, opened = buffers = [LockedBuffer(32, backing="locked") for _ in range(3)]
+        damaged, closed, opened = buffers = [LockedBuffer(32, backing="locked", isolated=True) for _ in range(3)]
         places = []
         for buffer in buffers:
             with buffer.open("rw") as view:

@@ -10,7 +10,7 @@ from children import FAULTS, run, succeed
 #: A buffer opened by its owner; ``start`` is where its bytes lie and ``size`` how many there are.
 OPENED = """
 size = {size}
-buffer = LockedBuffer(size, backing={backing!r})
+buffer = LockedBuffer(size, backing={backing!r}, isolated=True)
 access = buffer.open({mode!r})
 view = access.__enter__()
 start = address_of(view)

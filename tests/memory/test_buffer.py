@@ -16,27 +16,27 @@ CANARY = 16
 def test_impossible_sizes_are_named(size: int) -> None:
     """A number that is no size is a ValueError that says which number."""
     with pytest.raises(ValueError, match=f"{size:,}"):
-        LockedBuffer(size)
+        LockedBuffer(size, isolated=True)
 
 
 @pytest.mark.parametrize("size", [1.5, None, True, False])
 def test_what_is_not_a_number_of_bytes_is_named(size: object) -> None:
     """Floats, None and booleans are mistakes, and their value may be told."""
     with pytest.raises((TypeError, ValueError), match=str(size)):
-        LockedBuffer(size)  # type: ignore[arg-type]
+        LockedBuffer(size, isolated=True)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("size", ["hunter2", b"hunter2", bytearray(b"hunter2"), ["hunter2"]])
 def test_content_passed_as_a_size_is_not_echoed(size: object) -> None:
     """Somebody passes the secret where the size belongs: the error names the type only."""
     with pytest.raises(TypeError, match=type(size).__name__) as caught:
-        LockedBuffer(size)  # type: ignore[arg-type]
+        LockedBuffer(size, isolated=True)  # type: ignore[arg-type]
     assert "hunter2" not in str(caught.value)
 
 
 def test_a_size_may_be_any_integer_type() -> None:
     """NumPy's integers are integers."""
-    with LockedBuffer(np.int64(33)) as buffer:  # type: ignore[arg-type]
+    with LockedBuffer(np.int64(33), isolated=True) as buffer:  # type: ignore[arg-type]
         assert len(buffer) == 33
 
 
@@ -44,7 +44,7 @@ def test_a_size_may_be_any_integer_type() -> None:
 def test_every_size_holds_its_bytes(backing: str, size: int) -> None:
     """Fresh memory is zeros, what is written stays, and the last byte lies against the guard page."""
     content = bytes(i % 251 for i in range(size))
-    with LockedBuffer(size, backing=backing) as buffer:
+    with LockedBuffer(size, backing=backing, isolated=True) as buffer:
         with buffer.open("rw") as view:
             assert bytes(view) == bytes(size)
             view[:] = content
@@ -77,7 +77,7 @@ def test_the_listing_tells_locked_memory_from_ordinary() -> None:
 @needs.linux
 def test_guarantees_agree_with_the_kernel(backing: str) -> None:
     """Each verified flag is one that our own reading of smaps shows too."""
-    with LockedBuffer(32, backing=backing) as buffer:
+    with LockedBuffer(32, backing=backing, isolated=True) as buffer:
         got = buffer.guarantees()
         assert {got[name].state for name in ("LOCKED", "NO_DUMP", "NOT_IN_CHILD", "GUARDED", "CLOSED_AT_REST")} == {
             "verified"
@@ -92,7 +92,7 @@ def test_guarantees_notice_a_lock_that_was_taken_away() -> None:
     """Somebody calls munlock behind our back: the next read-back says so (the flag is read, not remembered)."""
     import ctypes
 
-    with LockedBuffer(32, backing="locked") as buffer:
+    with LockedBuffer(32, backing="locked", isolated=True) as buffer:
         with buffer.open("rw") as view:
             start = address_of(view) // PAGE * PAGE
         assert ctypes.CDLL(None).munlock(ctypes.c_void_p(start), ctypes.c_size_t(PAGE)) == 0
@@ -101,7 +101,7 @@ def test_guarantees_notice_a_lock_that_was_taken_away() -> None:
 
 def test_destroy_gives_the_memory_back(backing: str) -> None:
     """Pages and both guards are unmapped; a second destroy is fine; is_destroyed says so."""
-    buffer = LockedBuffer(32, backing=backing)
+    buffer = LockedBuffer(32, backing=backing, isolated=True)
     with buffer.open("rw") as view:
         end = address_of(view) + 32
     assert not buffer.is_destroyed
@@ -115,7 +115,7 @@ def test_destroy_gives_the_memory_back(backing: str) -> None:
 @pytest.mark.parametrize("use", ["open", "guarantees", "enter"])
 def test_use_after_destroy_is_refused(use: str) -> None:
     """Everything but destroy, repr and the properties raises DestroyedError."""
-    buffer = LockedBuffer(32)
+    buffer = LockedBuffer(32, isolated=True)
     buffer.destroy()
     with pytest.raises(DestroyedError, match="LockedBuffer"):  # noqa: PT012
         if use == "open":
@@ -130,7 +130,7 @@ def test_use_after_destroy_is_refused(use: str) -> None:
 
 def test_an_access_made_before_destroy_does_not_open_after_it() -> None:
     """open() alone holds nothing open."""
-    buffer = LockedBuffer(32)
+    buffer = LockedBuffer(32, isolated=True)
     access = buffer.open()
     buffer.destroy()
     with pytest.raises(DestroyedError), access:
@@ -139,7 +139,7 @@ def test_an_access_made_before_destroy_does_not_open_after_it() -> None:
 
 def test_a_dropped_buffer_is_given_back() -> None:
     """The last reference going is as good as destroy."""
-    buffer = LockedBuffer(32, backing="locked")
+    buffer = LockedBuffer(32, backing="locked", isolated=True)
     with buffer.open("rw") as view:
         address = address_of(view)
     del buffer, view
@@ -150,7 +150,7 @@ def test_a_dropped_buffer_is_given_back() -> None:
 
 def test_leaving_the_block_of_a_buffer_destroys_it() -> None:
     """Also when an exception leaves it, which arrives unchanged."""
-    with pytest.raises(KeyError, match="mine"), LockedBuffer(32) as buffer:
+    with pytest.raises(KeyError, match="mine"), LockedBuffer(32, isolated=True) as buffer:
         raise KeyError("mine")
     assert buffer.is_destroyed
 
@@ -158,13 +158,13 @@ def test_leaving_the_block_of_a_buffer_destroys_it() -> None:
 @pytest.mark.parametrize("mode", ["w", "r+", "", "RW"])
 def test_modes_are_r_and_rw(mode: str) -> None:
     """Anything else is refused before memory is touched."""
-    with LockedBuffer(32) as buffer, pytest.raises(ValueError, match="'r' or 'rw'"):
+    with LockedBuffer(32, isolated=True) as buffer, pytest.raises(ValueError, match="'r' or 'rw'"):
         buffer.open(mode)
 
 
 def test_repr_tells_the_state() -> None:
     """Size, backing, state; no address, no content."""
-    buffer = LockedBuffer(32, backing="locked")
+    buffer = LockedBuffer(32, backing="locked", isolated=True)
     assert repr(buffer) == "<LockedBuffer 32 bytes, locked, closed>"
     with buffer.open():
         assert repr(buffer) == "<LockedBuffer 32 bytes, locked, open>"

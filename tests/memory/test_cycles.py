@@ -30,7 +30,7 @@ def test_buffers(backing: str) -> None:
     """10,000 create, write, destroy cycles: mappings, locked bytes, descriptors and RSS stay flat."""
 
     def cycle() -> None:
-        buffer = LockedBuffer(32, backing=backing)
+        buffer = LockedBuffer(32, backing=backing, isolated=True)
         with buffer.open("rw") as view:
             view[0] = 1
         buffer.destroy()
@@ -45,7 +45,7 @@ def test_buffers(backing: str) -> None:
 def test_the_measure_notices_one_buffer() -> None:
     """Control: a single live buffer shows in mappings and locked bytes."""
     before = state()
-    with LockedBuffer(32, backing="locked"):
+    with LockedBuffer(32, backing="locked", isolated=True):
         after = state()
     assert after[0] > before[0]
     assert after[1] > before[1]
@@ -72,8 +72,8 @@ def test_refused_sizes_and_ended_views() -> None:
 
     def cycle() -> None:
         with pytest.raises(ValueError, match="size"):
-            LockedBuffer(0)
-        buffer = LockedBuffer(32)
+            LockedBuffer(0, isolated=True)
+        buffer = LockedBuffer(32, isolated=True)
         buffer.open("rw").__enter__()  # dropped without its end
         with buffer.open() as view:
             memoryview(view).release()

@@ -29,7 +29,7 @@ FILL = """
 kept = []
 try:
     while True:
-        buffer = LockedBuffer(32, backing={backing!r})
+        buffer = LockedBuffer(32, backing={backing!r}, isolated=True)
         with buffer.open("rw") as view:
             view[:] = bytes([len(kept)]) * 32
         kept.append(buffer)
@@ -69,13 +69,13 @@ figures = []
 for _ in range(3):  # the first round may still find room in Python's own heap
     for _ in range(100):
         try:
-            LockedBuffer(32, backing={backing!r})
+            LockedBuffer(32, backing={backing!r}, isolated=True)
         except LockLimitError:
             pass
     figures.append([observed.status_size("VmLck"), len(observed.mappings())])
 told["flat"] = figures[1] == figures[2] and figures[2][0] == told["locked"]
 kept.pop().destroy()
-kept.append(LockedBuffer(32, backing={backing!r}))
+kept.append(LockedBuffer(32, backing={backing!r}, isolated=True))
 kept.pop()
 told["intact"] = intact()
 """
@@ -88,7 +88,7 @@ def test_control_without_the_limit_there_is_no_error() -> None:
     """The same process, before its limit, makes more than 16."""
     assert (
         succeed("""
-        kept = [LockedBuffer(32, backing="locked") for _ in range(20)]
+        kept = [LockedBuffer(32, backing="locked", isolated=True) for _ in range(20)]
         print(len(kept))
     """).strip()
         == "20"
@@ -140,7 +140,7 @@ told["idle"] = observed.status_size("VmLck") // 4096 - 1
 kept = []
 try:
     while True:
-        kept.append(LockedBuffer(32, backing={backing!r}))
+        kept.append(LockedBuffer(32, backing={backing!r}, isolated=True))
 except LockLimitError:
     pass
 told["made"] = len(kept)
@@ -162,7 +162,7 @@ for access in accesses: access.__exit__(None, None, None)
 kept = []
 try:
     while True:
-        kept.append(LockedBuffer(32))
+        kept.append(LockedBuffer(32, isolated=True))
 except LockLimitError:
     pass
 told["made"] = len(kept)
@@ -176,10 +176,10 @@ def test_a_policy_that_allows_it_makes_the_buffer_unlocked(kind: str, word: str)
     """Created, said so in guarantees(), and with "warn" said once more, at the line that asked."""
     told = limited(f"""
 import warnings
-kept = [LockedBuffer(32, backing="locked") for _ in range(16)]
+kept = [LockedBuffer(32, backing="locked", isolated=True) for _ in range(16)]
 with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("always")
-    buffer = LockedBuffer(32, backing={kind!r}, policy=Policy(on_shortfall={word!r}))
+    buffer = LockedBuffer(32, backing={kind!r}, policy=Policy(on_shortfall={word!r}), isolated=True)
 told["warnings"] = [str(warning.message) for warning in caught]
 told["locked"] = buffer.guarantees()["LOCKED"].state
 told["others"] = [buffer.guarantees()[name].state for name in ("NO_DUMP", "NOT_IN_CHILD", "GUARDED")]
@@ -202,7 +202,7 @@ sys.path.insert(0, sys.argv[1])
 from strongroom import *
 kept = []
 try:
-    while len(kept) < 64: kept.append(LockedBuffer(32, backing="locked"))
+    while len(kept) < 64: kept.append(LockedBuffer(32, backing="locked", isolated=True))
 except LockLimitError as error:
     print(len(kept), error.limit, "ulimit" in error.remedies)
 """

@@ -13,7 +13,7 @@ from strongroom import AccessError, LockedBuffer
 @pytest.fixture
 def made(backing: str) -> Iterator[tuple[LockedBuffer, int]]:
     """A buffer and where its bytes lie."""
-    with LockedBuffer(32, backing=backing) as buffer:
+    with LockedBuffer(32, backing=backing, isolated=True) as buffer:
         with buffer.open("rw") as view:
             view[:] = b"a" * 32
             address = address_of(view)
@@ -173,7 +173,7 @@ def test_destroy_while_open_is_refused(made: tuple[LockedBuffer, int]) -> None:
 
 def test_leaving_the_buffers_block_while_open_is_refused() -> None:
     """The same, at the end of ``with buffer``."""
-    with pytest.raises(BufferError, match="1 open"), LockedBuffer(32) as buffer:  # noqa: PT012
+    with pytest.raises(BufferError, match="1 open"), LockedBuffer(32, isolated=True) as buffer:  # noqa: PT012
         access = buffer.open()
         view = access.__enter__()
     assert view[0] == 0
@@ -183,7 +183,7 @@ def test_leaving_the_buffers_block_while_open_is_refused() -> None:
 
 def test_leaving_it_with_an_exception_keeps_that_exception_and_still_wipes() -> None:
     """The exception arrives; the buffer is destroyed as soon as the last access ends."""
-    buffer = LockedBuffer(32)
+    buffer = LockedBuffer(32, isolated=True)
     with pytest.raises(KeyError, match="mine"), buffer:  # noqa: PT012
         access = buffer.open("rw")
         view = access.__enter__()

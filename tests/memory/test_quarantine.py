@@ -30,7 +30,7 @@ def content_of(kept: object) -> bytes:
 @pytest.mark.parametrize("kind", KEPT)
 def test_keeping_is_told_and_nothing_faults(backing: str, kind: str) -> None:
     """BufferError at the end; the pages stay as they are until the buffer is dropped, then close by themselves."""
-    buffer = LockedBuffer(32, backing=backing)
+    buffer = LockedBuffer(32, backing=backing, isolated=True)
     with pytest.raises(BufferError, match="kept past the block"), buffer.open("rw") as view:  # noqa: PT012
         view[:] = b"k" * 32
         address = address_of(view)
@@ -49,7 +49,7 @@ def test_keeping_is_told_and_nothing_faults(backing: str, kind: str) -> None:
 @pytest.mark.parametrize("mode", ["r", "rw"])
 def test_an_exception_on_its_way_is_never_replaced(mode: str) -> None:
     """The user's own error arrives alone; the memory is quarantined all the same."""
-    buffer = LockedBuffer(32)
+    buffer = LockedBuffer(32, isolated=True)
     with pytest.raises(KeyError, match="mine") as caught, buffer.open(mode) as view:  # noqa: PT012
         address = address_of(view)
         kept = memoryview(view)
@@ -62,7 +62,7 @@ def test_an_exception_on_its_way_is_never_replaced(mode: str) -> None:
 
 def test_released_in_time_is_fine() -> None:
     """Control: the same buffers given back inside the block end without a word."""
-    with LockedBuffer(32) as buffer, buffer.open("rw") as view:
+    with LockedBuffer(32, isolated=True) as buffer, buffer.open("rw") as view:
         for make in KEPT.values():
             kept = make(view)
             del kept
@@ -70,7 +70,7 @@ def test_released_in_time_is_fine() -> None:
 
 def test_a_memoryviews_own_with_does_not_hide_a_slice() -> None:
     """``with memoryview(view)`` forgets about slices that outlive it; the block does not."""
-    buffer = LockedBuffer(32)
+    buffer = LockedBuffer(32, isolated=True)
     with pytest.raises(BufferError, match="memoryview"), buffer.open("rw") as view, memoryview(view) as raw:
         kept = raw[2:4]
     kept.release()
@@ -78,7 +78,7 @@ def test_a_memoryviews_own_with_does_not_hide_a_slice() -> None:
 
 def test_a_quarantined_buffer_does_not_open_again(backing: str) -> None:
     """Opening it would show new content through the old buffer: BufferError that names it, until it is released."""
-    buffer = LockedBuffer(32, backing=backing)
+    buffer = LockedBuffer(32, backing=backing, isolated=True)
     with pytest.raises(BufferError), buffer.open("rw") as view:
         kept = memoryview(view)
     with pytest.raises(BufferError, match="'kept'"), buffer.open():
@@ -90,7 +90,7 @@ def test_a_quarantined_buffer_does_not_open_again(backing: str) -> None:
 
 def test_destroy_wipes_at_once_and_gives_back_later(backing: str) -> None:
     """What was kept shows zeros immediately; the pages go when it goes."""
-    buffer = LockedBuffer(32, backing=backing)
+    buffer = LockedBuffer(32, backing=backing, isolated=True)
     with pytest.raises(BufferError), buffer.open("rw") as view:  # noqa: PT012
         view[:] = b"k" * 32
         address = address_of(view)
@@ -109,7 +109,7 @@ def test_destroy_wipes_at_once_and_gives_back_later(backing: str) -> None:
 
 def test_dropping_the_buffer_does_not_pull_the_memory_away() -> None:
     """The kept buffer keeps it, and takes it along when it goes."""
-    buffer = LockedBuffer(32, backing="locked")
+    buffer = LockedBuffer(32, backing="locked", isolated=True)
     with pytest.raises(BufferError), buffer.open("rw") as view:  # noqa: PT012
         view[:] = b"k" * 32
         address = address_of(view)
@@ -126,7 +126,7 @@ def test_dropping_the_buffer_does_not_pull_the_memory_away() -> None:
 
 def test_a_kept_buffer_of_an_ended_writer_leaves_readers_their_memory() -> None:
     """The writer ends with a BufferError; when the kept buffer goes, the pages are read-only for the reader left."""
-    buffer = LockedBuffer(32)
+    buffer = LockedBuffer(32, isolated=True)
     writer, reader = buffer.open("rw"), buffer.open()
     view, seen = writer.__enter__(), reader.__enter__()
     address = address_of(view)
@@ -158,7 +158,7 @@ def test_ten_thousand_opens_never_show_through_a_kept_buffer() -> None:
             assert address_of(view) // PAGE != first // PAGE
             shown.add(bytes(kept))
     for _ in range(500):
-        with LockedBuffer(32) as buffer, buffer.open("rw") as view:
+        with LockedBuffer(32, isolated=True) as buffer, buffer.open("rw") as view:
             view[:] = b"o" * 32
             shown.add(bytes(kept))
     assert shown == {bytes(16)}

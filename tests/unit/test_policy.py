@@ -80,7 +80,6 @@ def test_what_only_secret_memory_has_decides_auto(monkeypatch: pytest.MonkeyPatc
     [
         ({"backing": "file"}, ValueError),
         ({"backing": None}, TypeError),
-        ({"isolated": False}, UnsupportedError),
         ({"isolated": 1.5}, TypeError),
         ({"policy": "warn"}, TypeError),
     ],

@@ -50,11 +50,6 @@ class LockedBuffer(_native.Block):
 
     __slots__ = ()
 
-    def __init__(
-        self, size: int, *, backing: str = "auto", isolated: bool | None = None, policy: Policy | None = None
-    ) -> None:
-        """Show help() and inspect.signature what the native ``__new__`` has taken by now."""
-
     def guarantees(self) -> Guarantees:
         """Ask the operating system what this buffer really has, now.
 

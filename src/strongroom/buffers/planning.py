@@ -72,11 +72,14 @@ def _auto_is_secretmem(size: int) -> bool:
     return not _can_hibernate
 
 
-def _refuse_nonsense(backing: str, isolated: bool | None, policy: Policy | None) -> None:
-    if isolated is False:
-        raise UnsupportedError("isolated=False needs slots, which this version does not have: leave it out")
-    if isolated not in (None, True):
+def _refuse_nonsense(size: int, backing: str, isolated: bool | None, policy: Policy | None) -> None:
+    if isolated is not None and not isinstance(isolated, bool):
         raise TypeError(f"isolated must be True, False or None, not {type(isolated).__name__}")
+    if isolated is False and size > _native.SLOT_MAX_SIZE:
+        raise ValueError(
+            f"isolated=False is for up to {_native.SLOT_MAX_SIZE:,} bytes, not {size:,}: larger ones have pages of "
+            "their own (isolated=None or True)"
+        )
     if policy is not None and not isinstance(policy, Policy):
         raise TypeError(f"policy must be a Policy or None, not {type(policy).__name__}")
     if not isinstance(backing, str):
@@ -85,25 +88,31 @@ def _refuse_nonsense(backing: str, isolated: bool | None, policy: Policy | None)
         raise ValueError("backing must be 'auto', 'locked' or 'secretmem', and nothing else")
 
 
-def _unmet(names: frozenset[str], backing: str) -> frozenset[str]:
-    """Which of these guarantees a backing cannot give, however the system answers."""
-    possible = frozenset(_STEP_OF) | _BY_LAYOUT | (frozenset() if backing == "locked" else _BY_SECRETMEM)
-    return names - possible
+def _unmet(names: frozenset[str], backing: str, is_slot: bool) -> frozenset[str]:
+    """Which of these guarantees a backing and a layout cannot give, however the system answers."""
+    by_layout = frozenset() if is_slot else _BY_LAYOUT
+    return names - (frozenset(_STEP_OF) | by_layout | (frozenset() if backing == "locked" else _BY_SECRETMEM))
 
 
-def plan(size: int, backing: str, isolated: bool | None, policy: Policy | None) -> tuple[bool, bool, int]:
-    """Return ``(is_secretmem, may_fall_back, required_steps)`` for a block of ``size`` bytes."""
-    if policy is None and backing == "auto" and isolated is None:  # by far the most common, and every room
-        return _auto_is_secretmem(size), True, _DEFAULT_STEPS
-    _refuse_nonsense(backing, isolated, policy)
+def plan(size: int, backing: str, isolated: bool | None, policy: Policy | None) -> tuple[bool, bool, int, bool, bool]:
+    """Return ``(is_secretmem, may_fall_back, required_steps, is_slot, is_repeatable)`` for ``size`` bytes.
+
+    The last says that the same answer is good for every other small buffer of which nothing special is asked.
+    """
+    is_small = size <= _native.SLOT_MAX_SIZE
+    if policy is None and backing == "auto" and isolated is None:  # by far the most common
+        return _auto_is_secretmem(size), True, _DEFAULT_STEPS, is_small, is_small
+    _refuse_nonsense(size, backing, isolated, policy)
     names = _DEFAULT if policy is None or policy.require is None else policy.require
     may_fall_short = policy is not None and policy.on_shortfall != "raise"
-    if not may_fall_short and (unmet := _unmet(names, backing)):
-        raise UnsupportedError(f"backing={backing!r} cannot give {', '.join(sorted(unmet))} on this system")
+    is_slot = isolated is False or (isolated is None and is_small and not names & _BY_LAYOUT)
+    if not may_fall_short and (unmet := _unmet(names, backing, is_slot)):
+        kind = f"backing={backing!r}" + (", isolated=False" if is_slot else "")
+        raise UnsupportedError(f"{kind} cannot give {', '.join(sorted(unmet))} on this system")
     needs_secretmem = bool(names & _BY_SECRETMEM)
     is_secretmem = backing == "secretmem" or (backing == "auto" and (needs_secretmem or _auto_is_secretmem(size)))
     may_fall_back = backing == "auto" and (may_fall_short or not needs_secretmem)
-    return is_secretmem, may_fall_back, 0 if may_fall_short else _steps(names)
+    return is_secretmem, may_fall_back, 0 if may_fall_short else _steps(names), is_slot, False
 
 
 def refusal(call: str, code: int, is_lock_limit: bool, requested: int) -> StrongroomError:
@@ -143,7 +152,7 @@ def fell_short(block: _native.Block, policy: Policy) -> None:
     required = _DEFAULT if policy.require is None else policy.require
     _start, _end, steps = block._layout()
     refused = {name for name in required if name in _STEP_OF and steps[_STEP_OF[name]] is not None}
-    missing = sorted(refused | _unmet(required, block.backing))
+    missing = sorted(refused | _unmet(required, block.backing, not block.is_isolated))
     if missing:
         import warnings
 

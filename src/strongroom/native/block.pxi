@@ -13,58 +13,158 @@ cdef class Keeper:
         raise TypeError(f"a {type(self).__name__} cannot be pickled or copied: its bytes would leave protected memory")
 
 
-cdef class Block(Keeper):
-    """Guarded pages that hold one secret; ``LockedBuffer`` is its public face."""
+#: What plan() last said of small secrets for which nothing special was asked. Good as long as there are free slots:
+#: whoever needs new pages asks again.
+cdef sr_backing _usual_backing = SR_BACKING_LOCKED
+cdef unsigned _usual_required = 0
+cdef bint _has_usual = False
+cdef str _AUTO = "auto"
 
-    cdef sr_block block
+
+cdef class Block(Keeper):
+    """Block(size, *, backing="auto", isolated=None, policy=None)
+--
+
+Memory that holds one secret: pages of its own, or a slot; ``LockedBuffer`` is its public face. The first lines are where
+inspect.signature() looks.
+    """
+
+    cdef sr_slot place        # where the secret is; its home is NULL where the pages are its own
+    cdef sr_block *pages      # its own, from malloc, or NULL
+    cdef size_t size
+    cdef uint64_t generation
     cdef uint64_t purges
-    cdef Py_ssize_t readers, writers   # open accesses
-    cdef Py_ssize_t exports            # buffers handed out and not yet given back
+    cdef int readers, writers          # open accesses
+    cdef int exports                   # buffers handed out and not yet given back
     cdef bint is_room                  # lent to Sealed objects, stays READ_WRITE, goes back to the pool
     cdef bint is_doomed                # destroyed while somebody uses it: give back when the last one ends
+    cdef bint frozen                   # opens for reading only
+    cdef bint is_slot                  # shares its pages
+    cdef sr_backing kept_in
     cdef object __weakref__
 
-    def __cinit__(self, size, *, backing="auto", isolated=None, policy=None):
+    def __cinit__(self, size, *, backing=_AUTO, isolated=None, policy=None):
         cdef sr_error error
-        cdef size_t wanted = _checked_size(size)
-        cdef bint is_secretmem, may_fall_back
-        cdef unsigned required
-        cdef bint failed
-        is_secretmem, may_fall_back, required = _host.plan(wanted, backing, isolated, policy)
-        _begin()
-        failed = self.create(wanted, is_secretmem, may_fall_back, required, &error)
-        if failed and _idle_rooms and sr_os_is_lock_limit(&error):
-            _idle_rooms.clear()  # each is a locked page that nobody needs at the moment
-            failed = self.create(wanted, is_secretmem, may_fall_back, required, &error)
-        if failed:
-            raise _host.refusal(error.call.decode(), error.code, sr_os_is_lock_limit(&error), self.block.pages_size)
+        self.size = _checked_size(size)
         self.purges = _purges
-        if policy is not None:
-            _host.fell_short(self, policy)
+        if (not _has_usual or backing is not _AUTO or isolated is not None or policy is not None
+                or self.size > SR_SLOT_MAX_SIZE
+                or sr_pool_take(self.size, _usual_backing, _usual_required, 0, &self.place, &error)):
+            self.obtain(backing, isolated, policy)
+        else:
+            self.is_slot = True
+            self.kept_in = _usual_backing
+            self.generation = sr_generation()
 
     def __dealloc__(self):
         cdef sr_error error
-        if self.block.reservation != NULL and self.block.generation == sr_generation():
-            if sr_block_destroy(&self.block, &error):
-                sr_block_forget(&self.block)  # what describes the memory goes now, the memory stays
-                _raise(&error)
+        cdef int failed = 0
+        if self.place.data != NULL and self.generation == sr_generation():
+            if self.is_slot:
+                sr_pool_give(&self.place)
+            elif sr_block_destroy(self.pages, &error):
+                failed = 1
+                sr_block_forget(self.pages)  # what describes the memory goes now, the memory stays
+        free(self.pages)
+        if failed:
+            _raise(&error)
 
-    cdef int create(self, size_t size, bint is_secretmem, bint may_fall_back, unsigned required,
-                    sr_error *error) noexcept:
+    cdef int obtain(self, object backing, object isolated, object policy) except -1:
+        """What the plan says, on the slow way: with new pages where there is no free slot."""
+        global _has_usual, _usual_backing, _usual_required
+        cdef sr_error error
+        cdef bint is_secretmem, may_fall_back, is_repeatable
+        cdef unsigned required
+        cdef int failed
+        is_secretmem, may_fall_back, required, self.is_slot, is_repeatable = _host.plan(self.size, backing, isolated, policy)
+        _begin()
+        failed = self.create(is_secretmem, may_fall_back, required, &error)
+        if failed and sr_os_is_lock_limit(&error) and _give_up_idle():
+            failed = self.create(is_secretmem, may_fall_back, required, &error)
+        if failed and error.call == b"malloc":
+            raise MemoryError()
+        if failed:
+            raise _host.refusal(error.call.decode(), error.code, sr_os_is_lock_limit(&error), self.pages_needed())
+        self.generation = sr_generation()
+        self.kept_in = self.home().backing
+        if is_repeatable:
+            _usual_backing = self.kept_in
+            _usual_required = required
+            _has_usual = True
+        if policy is not None:
+            _host.fell_short(self, policy)
+        return 0
+
+    cdef size_t pages_needed(self) noexcept:
+        """Bytes of locked memory, for an error."""
+        return _page_size if self.is_slot else (self.size + SR_CANARY_SIZE + _page_size - 1) // _page_size * _page_size
+
+    cdef int create(self, bint is_secretmem, bint may_fall_back, unsigned required, sr_error *error) noexcept:
         cdef int failed
         with nogil:
-            failed = sr_block_create(
-                &self.block, size, SR_BACKING_SECRETMEM if is_secretmem else SR_BACKING_LOCKED, required, error)
+            failed = self.take(SR_BACKING_SECRETMEM if is_secretmem else SR_BACKING_LOCKED, required, error)
             # Ordinary locked pages draw on the same budget: at its limit they only help where no lock is required.
             if (failed and is_secretmem and may_fall_back
                     and not (required & (1 << SR_STEP_LOCK) and sr_os_is_lock_limit(error))):
-                failed = sr_block_create(&self.block, size, SR_BACKING_LOCKED, required, error)
+                failed = self.take(SR_BACKING_LOCKED, required, error)
         return failed
 
+    cdef int take(self, sr_backing backing, unsigned required, sr_error *error) noexcept nogil:
+        cdef sr_block *pages
+        if self.is_slot:
+            return sr_pool_take(self.size, backing, required, 1, &self.place, error)
+        pages = <sr_block *>malloc(sizeof(sr_block))
+        if pages == NULL:
+            error.call = b"malloc"
+            error.code = SR_UNSUPPORTED
+            return -1
+        if sr_block_create(pages, self.size, backing, required, error):
+            free(pages)
+            return -1
+        self.pages = pages
+        self.place.data = pages.data
+        return 0
+
+    cdef const sr_block *home(self) noexcept:
+        """The pages it lies in, its own or shared ones. Not for one that was destroyed, or inherited by a child."""
+        return sr_slot_pages(&self.place) if self.is_slot else self.pages
+
+    cdef bint is_intact(self) noexcept:
+        return sr_slot_is_intact(&self.place) if self.is_slot else sr_block_is_intact(self.pages)
+
+    cdef int protect(self, sr_protection protection) except -1:
+        """Shared pages are never closed: their protection is not this secret's."""
+        cdef sr_error error
+        if not self.is_slot and sr_block_protect(self.pages, protection, &error):
+            _raise(&error)
+        return 0
+
+    cdef int wipe(self) except -1:
+        cdef sr_error error
+        if self.is_slot:
+            if not sr_slot_is_intact(&self.place):
+                sr_blocks_die(SR_DAMAGED_CANARY)
+            sr_os_wipe(self.place.data, self.size)
+        elif sr_block_wipe(self.pages, &error):
+            _raise(&error)
+        return 0
+
+    cdef int give_back(self) except -1:
+        cdef sr_error error
+        if self.is_slot:
+            sr_pool_give(&self.place)
+            return 0
+        if sr_block_destroy(self.pages, &error):
+            _raise(&error)
+        free(self.pages)
+        self.pages = NULL
+        self.place.data = NULL
+        return 0
+
     cdef int require_usable(self) except -1:
-        if self.block.reservation == NULL or self.is_doomed:
+        if self.place.data == NULL or self.is_doomed:
             raise DestroyedError(f"this {type(self).__name__} was destroyed")
-        if self.block.generation != sr_generation():
+        if self.generation != sr_generation():
             raise ForkedError(
                 f"this {type(self).__name__} was made before a fork and its memory is not in this child: "
                 "make it anew here, or hand the secret over through a pipe")
@@ -73,13 +173,13 @@ cdef class Block(Keeper):
         return 0
 
     cdef int enter(self, bint writable) except -1:
-        cdef sr_error error
         self.require_usable()
+        if writable and self.frozen:
+            raise AccessError(f"this {type(self).__name__} is frozen: melt() makes it writable again")
         if self.exports and not (self.readers or self.writers) and not self.is_room:
             raise self.still_kept("was left by an earlier block")
-        if self.block.protection != SR_READ_WRITE:  # never stricter here: somebody else may be writing
-            if sr_block_protect(&self.block, SR_READ_WRITE if writable else SR_READ_ONLY, &error):
-                _raise(&error)
+        if not self.is_slot and self.pages.protection != SR_READ_WRITE:  # never stricter: somebody else may be writing
+            self.protect(SR_READ_WRITE if writable else SR_READ_ONLY)
         if writable:
             self.writers += 1
         else:
@@ -91,43 +191,37 @@ cdef class Block(Keeper):
             self.writers -= 1
         else:
             self.readers -= 1
-        if self.block.generation != sr_generation():
+        if self.generation != sr_generation():
             return 0
-        if writable and not sr_block_is_intact(&self.block):
-            sr_blocks_die()
+        if writable and not self.is_intact():
+            sr_blocks_die(SR_DAMAGED_CANARY)
         return self.settle()
 
     cdef int settle(self) except -1:
-        """Bring the pages to the strictest state that open accesses and handed-out buffers allow."""
-        cdef sr_error error
-        if self.block.reservation == NULL or self.block.generation != sr_generation():
+        """Bring the memory to the strictest state that open accesses and handed-out buffers allow."""
+        if self.place.data == NULL or self.generation != sr_generation():
             return 0
         if self.is_room:
             if not (self.readers or self.writers):
-                if not sr_block_is_intact(&self.block):
-                    sr_blocks_die()
-                sr_os_wipe(self.block.data, self.block.size)
-                if not self.exports and self.block.pages_size == _page_size and len(_idle_rooms) < ROOMS_KEPT:
+                if not self.is_intact():
+                    sr_blocks_die(SR_DAMAGED_CANARY)
+                sr_os_wipe(self.place.data, self.size)
+                if not self.exports and self.pages.pages_size == _page_size and len(_idle_rooms) < ROOMS_KEPT:
                     _idle_rooms.append(self)
             return 0
         if self.writers or self.exports:
             return 0
         if self.readers:
-            if sr_block_protect(&self.block, SR_READ_ONLY, &error):
-                _raise(&error)
-        elif self.is_doomed:
-            if sr_block_destroy(&self.block, &error):
-                _raise(&error)
-        else:
-            if self.purges != _purges and sr_block_wipe(&self.block, &error):  # what was written in after the purge
-                _raise(&error)
-            if sr_block_close(&self.block, &error):
-                _raise(&error)
-        return 0
+            return self.protect(SR_READ_ONLY)
+        if self.is_doomed:
+            return self.give_back()
+        if self.purges != _purges:  # what was written in after the purge
+            self.wipe()
+        return self.protect(sr_os_resting_protection())
 
     cdef object still_kept(self, str what):
-        start = <size_t>self.block.data
-        keepers = _host.keepers(start, start + self.block.size)
+        start = <size_t>self.place.data
+        keepers = _host.keepers(start, start + self.size)
         return BufferError(
             f"a buffer of this memory {what} and is still in use: {keepers}. The memory stays as it is, apart from "
             "all other secrets, until that is released.")
@@ -140,18 +234,30 @@ cdef class Block(Keeper):
 
     def destroy(self):
         """Wipe the memory and give it back; doing it twice is fine."""
-        cdef sr_error error
-        if self.block.reservation == NULL or self.is_doomed or self.block.generation != sr_generation():
+        if self.place.data == NULL or self.is_doomed or self.generation != sr_generation():
             return
         if self.readers or self.writers:
             raise BufferError(
                 f"{self.readers + self.writers} open block(s) still use this {type(self).__name__}: leave them first")
         if self.exports:
-            if sr_block_wipe(&self.block, &error):
-                _raise(&error)
+            self.wipe()
             self.is_doomed = True
-        elif sr_block_destroy(&self.block, &error):
-            _raise(&error)
+        else:
+            self.give_back()
+
+    def freeze(self):
+        """Let it be opened for reading only, until ``melt()``; doing it twice is fine."""
+        self.require_usable()
+        if self.writers:
+            raise BufferError(f"{self.writers} open block(s) may still write to this {type(self).__name__}: leave them")
+        if self.exports:
+            raise self.still_kept("may still be written to")
+        self.frozen = True
+
+    def melt(self):
+        """Let it be opened for writing again; doing it twice is fine."""
+        self.require_usable()
+        self.frozen = False
 
     def __enter__(self):
         self.require_usable()
@@ -168,28 +274,68 @@ cdef class Block(Keeper):
     @property
     def is_destroyed(self):
         """Whether the memory was given back."""
-        return self.block.reservation == NULL or self.is_doomed
+        return self.place.data == NULL or self.is_doomed
+
+    @property
+    def is_frozen(self):
+        """Whether it opens for reading only."""
+        return self.frozen
+
+    @property
+    def is_isolated(self):
+        """Whether it has pages of its own between guard pages; small ones share theirs."""
+        return not self.is_slot
 
     @property
     def backing(self):
         """How the memory is held: ``"locked"`` or ``"secretmem"``."""
-        return "secretmem" if self.block.backing == SR_BACKING_SECRETMEM else "locked"
+        return _backing_name(self.kept_in)
 
     def __len__(self):
-        return self.block.size
+        return self.size
+
+    def __eq__(self, other):
+        return _is_equal(self, other)
+
+    __hash__ = None
 
     def __repr__(self):
         state = "destroyed" if self.is_destroyed else "open" if self.readers or self.writers else "closed"
-        if self.block.outcomes[SR_STEP_LOCK].call != NULL:
+        if self.frozen:
+            state += ", frozen"
+        if not self.is_destroyed and self.generation == sr_generation() and (
+                self.home().outcomes[SR_STEP_LOCK].call != NULL):
             state += ", NOT LOCKED (the policy allowed it)"
-        return f"<{type(self).__name__} {self.block.size} bytes, {self.backing}, {state}>"
+        return f"<{type(self).__name__} {self.size} bytes, {self.backing}, {state}>"
 
     def _layout(self):
         """For whoever reads the operating system's view back: where the pages lie, how each step went."""
+        cdef const sr_block *pages
         self.require_usable()
+        pages = self.home()
         steps = {}
         for i in range(SR_STEP_COUNT):
-            outcome = self.block.outcomes[i]
+            outcome = pages.outcomes[i]
             steps[STEPS[i]] = None if outcome.call == NULL else (outcome.call.decode(), outcome.code)
-        pages = <size_t>self.block.pages
-        return pages, pages + self.block.pages_size, steps
+        start = <size_t>pages.pages
+        return start, start + pages.pages_size, steps
+
+
+cdef bint _give_up_idle() except -1:
+    """Give back locked pages that nobody needs at the moment; whether there were any."""
+    cdef bint had_rooms = len(_idle_rooms) != 0
+    _idle_rooms.clear()
+    return sr_pool_trim() != 0 or had_rooms
+
+
+cdef object _is_equal(Keeper mine, object other):
+    """In constant time for equal lengths; what is no memory at all is left to the other's own opinion."""
+    if isinstance(other, str):
+        raise TypeError(f"a {type(mine).__name__} holds bytes: compare it with bytes, not with str")
+    if not (isinstance(other, Keeper) or PyObject_CheckBuffer(other)):
+        return NotImplemented
+    with mine.open() as left:
+        if isinstance(other, Keeper):
+            with other.open() as right:
+                return _compare_digest(left, right)
+        return _compare_digest(left, other)

@@ -5,7 +5,6 @@
 #include <string.h>
 
 static sr_block *live; /* guarded by SR_MUTEX_BLOCKS */
-static unsigned char canary[SR_CANARY_SIZE]; /* drawn once, before the first block */
 
 /* ---- the list of live blocks ---- */
 
@@ -57,7 +56,7 @@ int sr_blocks_begin(sr_error *error)
     static int has_begun;
     if (!has_begun) {
         if (sr_generation_begin(forget_all_in_child, error) != 0
-            || sr_os_random(canary, sizeof canary, error) != 0) {
+            || sr_canary_begin(error) != 0) {
             return -1;
         }
         has_begun = 1;
@@ -145,12 +144,13 @@ static int furnish(sr_block *block, unsigned required, sr_error *error)
     return 0;
 }
 
-int sr_block_create(sr_block *block, size_t size, sr_backing backing, unsigned required, sr_error *error)
+static int make(sr_block *block, size_t size, sr_backing backing, unsigned required, int is_shared, sr_error *error)
 {
     memset(block, 0, sizeof *block);
     assert(sr_generation() != 0); /* sr_blocks_begin */
     lay_out(block, size);
     block->backing = backing;
+    block->is_shared = is_shared;
     void *reservation = NULL;
     if (sr_os_reserve(block->reserved_size, SR_PLACE_ANYWHERE, &reservation, error) != 0) {
         return -1;
@@ -159,7 +159,7 @@ int sr_block_create(sr_block *block, size_t size, sr_backing backing, unsigned r
     block->pages = block->reservation + sr_os_page_size();
     if (furnish(block, required, error) == 0) {
         sr_block_place(block, size);
-        if (sr_block_close(block, error) == 0) {
+        if (is_shared || sr_block_close(block, error) == 0) {
             block->generation = sr_generation();
             enlist(block);
             return 0;
@@ -169,6 +169,16 @@ int sr_block_create(sr_block *block, size_t size, sr_backing backing, unsigned r
     (void)sr_os_release(block->reservation, block->reserved_size, &ignored);
     block->reservation = NULL;
     return -1;
+}
+
+int sr_block_create(sr_block *block, size_t size, sr_backing backing, unsigned required, sr_error *error)
+{
+    return make(block, size, backing, required, 0, error);
+}
+
+int sr_block_create_shared(sr_block *block, size_t page_count, sr_backing backing, unsigned required, sr_error *error)
+{
+    return make(block, page_count * sr_os_page_size() - SR_CANARY_SIZE, backing, required, 1, error);
 }
 
 /* ---- using one ---- */
@@ -195,7 +205,7 @@ void sr_block_place(sr_block *block, size_t size)
     assert(size != 0 && size + SR_CANARY_SIZE <= block->pages_size);
     block->size = size;
     block->data = block->pages + block->pages_size - size;
-    memcpy(block->data - SR_CANARY_SIZE, canary, SR_CANARY_SIZE);
+    sr_canary_write(block->data - SR_CANARY_SIZE, SR_CANARY_SIZE);
 }
 
 /* Zeros below the canary: the first byte is one, and each is equal to the next. memcmp does that at the speed of
@@ -204,7 +214,7 @@ int sr_block_is_intact(const sr_block *block)
 {
     const unsigned char *mark = block->data - SR_CANARY_SIZE;
     size_t below = (size_t)(mark - block->pages);
-    return memcmp(mark, canary, SR_CANARY_SIZE) == 0
+    return sr_canary_is_intact(mark, SR_CANARY_SIZE)
            && (below == 0 || (block->pages[0] == 0 && memcmp(block->pages, block->pages + 1, below - 1) == 0));
 }
 
@@ -216,7 +226,7 @@ int sr_block_wipe(sr_block *block, sr_error *error)
     int is_damaged = !sr_block_is_intact(block);
     sr_os_wipe(block->pages, block->pages_size);
     if (is_damaged) {
-        sr_blocks_die();
+        sr_blocks_die(SR_DAMAGED_CANARY);
     }
     sr_block_place(block, block->size);
     return 0;
@@ -244,11 +254,27 @@ void sr_block_forget(sr_block *block)
 
 /* ---- all of them ---- */
 
+void sr_blocks_count(sr_block_totals *totals)
+{
+    memset(totals, 0, sizeof *totals);
+    (void)sr_generation();
+    sr_os_enter(SR_MUTEX_BLOCKS);
+    for (const sr_block *block = live; block != NULL; block = block->next) {
+        totals->isolated += !block->is_shared;
+        totals->pages_size[block->backing] += block->pages_size;
+        totals->unlocked_size += block->outcomes[SR_STEP_LOCK].call != NULL ? block->pages_size : 0;
+    }
+    sr_os_leave(SR_MUTEX_BLOCKS);
+}
+
 void sr_blocks_wipe_all(void)
 {
     (void)sr_generation(); /* in a child that no handler saw the list is still the parent's: drop it first */
     sr_os_enter(SR_MUTEX_BLOCKS);
     for (sr_block *block = live; block != NULL; block = block->next) {
+        if (block->is_shared) { /* whoever shares the pages out wipes what is in use of them: sr_pool_wipe_all */
+            continue;
+        }
         sr_error ignored; /* each of the others still deserves its turn */
         sr_protection before = block->protection;
         (void)sr_block_wipe(block, &ignored);
@@ -260,7 +286,7 @@ void sr_blocks_wipe_all(void)
 /* Without the mutex: its holder may be the thread whose memory went wrong, and waiting is not allowed here.
  * The list is only ever changed by single pointer stores, so walking it forward ends. No checks either:
  * there may be more than one damaged block, and none of them changes what is to be done. */
-_Noreturn void sr_blocks_die(void)
+_Noreturn void sr_blocks_die(const char *message)
 {
     sr_error ignored;
     (void)sr_os_forbid_dumps(&ignored);
@@ -270,6 +296,5 @@ _Noreturn void sr_blocks_die(void)
             sr_os_wipe(block->pages, block->pages_size);
         }
     }
-    sr_os_die("strongroom: memory in front of a secret was overwritten (damaged canary). "
-              "Every secret has been wiped; ending the process.\n");
+    sr_os_die(message);
 }

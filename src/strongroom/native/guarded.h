@@ -14,12 +14,9 @@
 #ifndef SR_GUARDED_H
 #define SR_GUARDED_H
 
-#include "sr_os.h"
+#include "canary.h"
 
-/* Wide enough that a random match is out of the question, small enough that 32-byte secrets keep one page. */
-#define SR_CANARY_SIZE 16
-
-typedef enum sr_backing { SR_BACKING_LOCKED = 0, SR_BACKING_SECRETMEM = 1 } sr_backing;
+typedef enum sr_backing { SR_BACKING_LOCKED = 0, SR_BACKING_SECRETMEM = 1, SR_BACKING_COUNT } sr_backing;
 
 /* What is asked of the system for each block, one call each. The order is the order of the calls. */
 typedef enum sr_step {
@@ -45,6 +42,7 @@ typedef struct sr_block {
     uint64_t generation;
     sr_backing backing;
     sr_protection protection;
+    int is_shared; /* pages that a pool shares out among small secrets: never closed */
     sr_outcome outcomes[SR_STEP_COUNT];
 } sr_block;
 
@@ -56,6 +54,10 @@ int sr_blocks_begin(sr_error *error);
  * for each step that must succeed; when one does not, everything is given back and *error says which call.
  * Secret memory that the system refuses is an error in any case. */
 int sr_block_create(sr_block *block, size_t size, sr_backing backing, unsigned required, sr_error *error);
+
+/* The same with `page_count` whole pages, which stay READ_WRITE: for the pool, whose secrets share them. `data` is all
+ * of them but the canary at their beginning. */
+int sr_block_create_shared(sr_block *block, size_t page_count, sr_backing backing, unsigned required, sr_error *error);
 
 /* The largest size sr_block_create can lay out, in bytes. */
 size_t sr_block_max_size(void);
@@ -84,10 +86,23 @@ int sr_block_destroy(sr_block *block, sr_error *error);
  * was refused. */
 void sr_block_forget(sr_block *block);
 
-/* Wipe every live block of this process and leave its pages mapped, as accessible as they were. */
+/* Wipe every live block of this process, but for those that a pool shares out, and leave its pages mapped, as
+ * accessible as they were. */
 void sr_blocks_wipe_all(void);
 
-/* A canary is damaged, memory is not what it should be: forbid dumps, wipe every block, say so, abort. */
-_Noreturn void sr_blocks_die(void);
+typedef struct sr_block_totals {
+    size_t isolated; /* live blocks that are not shared out */
+    size_t pages_size[SR_BACKING_COUNT]; /* bytes between guards, of all of them */
+    size_t unlocked_size; /* of that, bytes that a policy let pass without a lock */
+} sr_block_totals;
+
+void sr_blocks_count(sr_block_totals *totals);
+
+#define SR_DAMAGED_CANARY \
+    "strongroom: memory in front of a secret was overwritten (damaged canary). " \
+    "Every secret has been wiped; ending the process.\n"
+
+/* A canary is damaged, memory is not what it should be: forbid dumps, wipe every block, say what was found, abort. */
+_Noreturn void sr_blocks_die(const char *message);
 
 #endif

@@ -10,6 +10,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -69,12 +70,24 @@ int sr_os_environment_wipe(const char *name, sr_error *error)
 
 #define FOUR_MUTEXES \
     PTHREAD_MUTEX_INITIALIZER, PTHREAD_MUTEX_INITIALIZER, PTHREAD_MUTEX_INITIALIZER, PTHREAD_MUTEX_INITIALIZER
-#define SIXTEEN_MUTEXES FOUR_MUTEXES, FOUR_MUTEXES, FOUR_MUTEXES, FOUR_MUTEXES
+#define EIGHT_MUTEXES FOUR_MUTEXES, FOUR_MUTEXES
+#define SIXTEEN_MUTEXES EIGHT_MUTEXES, EIGHT_MUTEXES
 
 /* Each one named: on macOS an initialized mutex is not all zeros. */
-static pthread_mutex_t mutexes[] = {PTHREAD_MUTEX_INITIALIZER, SIXTEEN_MUTEXES, SIXTEEN_MUTEXES};
+static pthread_mutex_t mutexes[] = {PTHREAD_MUTEX_INITIALIZER, EIGHT_MUTEXES, SIXTEEN_MUTEXES, SIXTEEN_MUTEXES};
 _Static_assert(sizeof mutexes / sizeof mutexes[0] == SR_MUTEX_COUNT, "one initializer for each mutex");
 static void (*run_in_child)(void);
+
+/* By turns, so that the first few threads never share one. */
+unsigned sr_os_thread_turn(void)
+{
+    static atomic_uint turns;
+    static _Thread_local unsigned turn; /* 0: not given yet */
+    if (turn == 0) {
+        turn = atomic_fetch_add(&turns, 1) + 1;
+    }
+    return turn;
+}
 
 void sr_os_enter(sr_mutex which)
 {

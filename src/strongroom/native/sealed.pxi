@@ -5,14 +5,16 @@ cdef Block _take_room(size_t size):
     cdef Block room
     if size + SR_CANARY_SIZE <= _page_size and _idle_rooms:
         room = _idle_rooms.pop()
-        if room.block.generation == sr_generation():
+        if room.generation == sr_generation():
             room.purges = _purges
-            sr_os_wipe(room.block.data - SR_CANARY_SIZE, SR_CANARY_SIZE)
-            sr_block_place(&room.block, size)
+            sr_os_wipe(room.place.data - SR_CANARY_SIZE, SR_CANARY_SIZE)
+            sr_block_place(room.pages, size)
+            room.place.data = room.pages.data
+            room.size = size
             return room
         _idle_rooms.clear()  # a parent's
-    room = Block(size)
-    if sr_block_protect(&room.block, SR_READ_WRITE, &error):
+    room = Block(size, isolated=True)
+    if sr_block_protect(room.pages, SR_READ_WRITE, &error):
         _raise(&error)
     room.is_room = True
     return room
@@ -55,7 +57,7 @@ cdef class Sealed(Keeper):
                     if not 1 <= written <= wanted:
                         raise ValueError(f"fill wrote {written} bytes; a secret has from 1 to {wanted}")
                     wanted = written
-                failed = sr_seal(&_sealer, identity, room.block.data, wanted, &self.envelope, &error)
+                failed = sr_seal(&_sealer, identity, room.place.data, wanted, &self.envelope, &error)
             if failed and error.call == b"malloc":
                 raise MemoryError()
             if failed:
@@ -88,7 +90,7 @@ cdef class Sealed(Keeper):
             room.settle()
             self.room.readers += 1
             return self.room
-        if sr_unseal(&_sealer, &self.envelope, room.block.data):
+        if sr_unseal(&_sealer, &self.envelope, room.place.data):
             room.settle()
             raise SealBrokenError(f"this {type(self).__name__} is not what was sealed: its ciphertext was changed")
         room.readers = 1
@@ -117,15 +119,7 @@ cdef class Sealed(Keeper):
         return self.envelope.size
 
     def __eq__(self, other):
-        if isinstance(other, str):
-            raise TypeError(f"a {type(self).__name__} holds bytes: compare it with bytes, not with str")
-        if not (isinstance(other, Sealed) or PyObject_CheckBuffer(other)):
-            return NotImplemented
-        with self.open() as mine:
-            if isinstance(other, Sealed):
-                with other.open() as theirs:
-                    return _compare_digest(mine, theirs)
-            return _compare_digest(mine, other)
+        return _is_equal(self, other)
 
     __hash__ = None
 
@@ -158,7 +152,7 @@ def begin_sealing(Block key not None, size_t encrypt, size_t decrypt, size_t non
     if sr_engine_self_test(&engine, k, n, a, len(a), m, len(m), c):
         return False
     key.enter(False)
-    if sr_sealer_rekey(&_sealer, &engine, key.block.data, &error):
+    if sr_sealer_rekey(&_sealer, &engine, key.place.data, &error):
         key.leave(False)
         _raise(&error)
     _key = key
@@ -172,4 +166,4 @@ def purge():
     _purges += 1
     _sealer.key = NULL
     _key = None
-    sr_blocks_wipe_all()
+    _wipe_everything()

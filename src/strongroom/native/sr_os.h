@@ -167,26 +167,7 @@ int sr_os_environment_read(const char *name, void *buffer, size_t size, sr_error
 /* Overwrite the value where it lies, as far as the system lets a process reach it, then remove the variable. */
 int sr_os_environment_wipe(const char *name, sr_error *error);
 
-/* ---- fork -------------------------------------------------------------------------------------------- */
-
-/* Every native mutex there is, in the order in which the at-fork handler takes them. All are leaves: no other
- * mutex, no Python and no heap while one is held, only memory calls that end by themselves. */
-typedef enum sr_mutex {
-    SR_MUTEX_BLOCKS = 0,
-    SR_MUTEX_REGIONS = 1, /* the first of several: each region has one, by turns */
-    SR_MUTEX_COUNT = 1 + 32 /* more cost each fork a lock and an unlock; fewer, and regions wait for each other */
-} sr_mutex;
-void sr_os_enter(sr_mutex which);
-int sr_os_try_enter(sr_mutex which); /* 1 if entered, 0 if that would have to wait */
-void sr_os_leave(sr_mutex which);
-
-/* Call `in_child` in every child made by fork(), with all mutexes free. Once per process; async-signal-safe
- * work only in `in_child`. Succeeds and does nothing where there is no fork. */
-int sr_os_at_fork(void (*in_child)(void), sr_error *error);
-
-/* Fill a hole that sr_os_advise_not_in_child left in a child with inaccessible pages, unless something
- * else is mapped there already. Async-signal-safe; best effort. */
-void sr_os_fill_hole(void *address, size_t size);
+#include "sr_os_threads.h"
 
 /* ---- the last resort ----------------------------------------------------------------------------------- */
 

@@ -56,8 +56,8 @@ cdef class Access(Use):
             self.phase = NEW
             raise
         self.phase = OPEN
-        view.data = self.block.block.data
-        view.size = self.block.block.size
+        view.data = self.block.place.data
+        view.size = self.block.size
         return view
 
     def __exit__(self, kind, value, traceback):
@@ -76,7 +76,7 @@ cdef class Access(Use):
             return
         if was_purged:
             raise PurgedError("purge() wiped this memory while it was in use: discard what was computed from it")
-        if block.block.generation != sr_generation():
+        if block.generation != sr_generation():
             raise ForkedError("this block was entered before a fork: its memory is not in this child")
         if self.exports:
             raise block.still_kept("was kept past the block that opened it")
@@ -110,7 +110,7 @@ cdef class Access(Use):
     cdef int require_open(self) except -1:
         if self.phase != OPEN:
             raise AccessError("this View was used outside the with block that opened it")
-        if self.block.block.generation != sr_generation():
+        if self.block.generation != sr_generation():
             raise ForkedError("this View was made before a fork: its memory is not in this child")
         return 0
 

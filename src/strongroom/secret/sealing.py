@@ -31,7 +31,7 @@ def ensure_key() -> None:
         return
     lib, ffi = load()
     has_aes = bool(lib.crypto_aead_aes256gcm_is_available())
-    key = LockedBuffer(_native.KEY_SIZE)
+    key = LockedBuffer(_native.KEY_SIZE, isolated=True)  # between guard pages, and read-only
     with key.open("rw") as view:
         _native.fill_random(view)
     for engine in (AEGIS_256, XCHACHA20_POLY1305) if has_aes else (XCHACHA20_POLY1305, AEGIS_256):

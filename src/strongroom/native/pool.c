@@ -1,0 +1,275 @@
+#include "pool_shard.h"
+#include "generation.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define WRITTEN_WHILE_FREE \
+    "strongroom: memory of a secret that was given back was written to (use after destroy). " \
+    "Every secret has been wiped; ending the process.\n"
+
+static int is_zero(const unsigned char *bytes, size_t size)
+{
+    return bytes[0] == 0 && memcmp(bytes, bytes + 1, size - 1) == 0;
+}
+
+static void take_from(sr_pooled *one, size_t size, sr_slot *slot)
+{
+    size_t stride = one->arena.stride;
+    sr_row_of(one)->unused -= one->arena.taken == 0;
+    unsigned char *start = (unsigned char *)sr_arena_take(&one->arena, (uint32_t)size);
+    assert(start != NULL);
+    if (!is_zero(start, stride)) {
+        sr_blocks_die(WRITTEN_WHILE_FREE);
+    }
+    sr_canary_write(start, stride - size);
+    slot->home = one;
+    slot->data = start + stride - size;
+    if (sr_is_full(one)) {
+        sr_row_move_last(one);
+    }
+}
+
+static uint32_t index_of(const sr_slot *slot)
+{
+    uintptr_t offset = (uintptr_t)slot->data - slot->home->arena.base;
+    return (uint32_t)(offset / slot->home->arena.stride);
+}
+
+static int is_intact(const sr_arena *arena, uint32_t index)
+{
+    const unsigned char *start = (unsigned char *)(arena->base + (uintptr_t)index * arena->stride);
+    if (!sr_canary_is_intact(start, arena->stride - sr_arena_size_at(arena, index))) {
+        return 0;
+    }
+    if (index + 1 == arena->count) { /* the guard page follows */
+        return 1;
+    }
+    uint32_t next_size = sr_arena_size_at(arena, index + 1);
+    const unsigned char *next = start + arena->stride;
+    return next_size != 0 ? sr_canary_is_intact(next, arena->stride - next_size) : is_zero(next, SR_CANARY_SIZE);
+}
+
+/* ---- arenas come and go, outside the mutexes ---- */
+
+static unsigned kind_for(size_t size)
+{
+    unsigned kind = 0;
+    while (size > sr_slot_fits[kind]) {
+        kind++;
+    }
+    return kind;
+}
+
+static sr_pooled *make(unsigned kind, size_t page_count, sr_backing backing, unsigned required, sr_error *error)
+{
+    uint32_t stride = sr_slot_fits[kind] + SR_CANARY_SIZE;
+    uint32_t count = (uint32_t)((page_count * sr_os_page_size() - SR_CANARY_SIZE) / stride);
+    sr_pooled *one = malloc(sizeof *one + sr_arena_notes_size(count));
+    if (one == NULL) {
+        error->call = "malloc";
+        error->code = SR_UNSUPPORTED;
+        return NULL;
+    }
+    if (sr_block_create_shared(&one->block, page_count, backing, required, error) != 0) {
+        free(one);
+        return NULL;
+    }
+    uintptr_t end = (uintptr_t)one->block.data + one->block.size;
+    sr_arena_begin(&one->arena, end - (uintptr_t)stride * count, stride, count, one->notes);
+    one->kind = kind;
+    one->refused = 0;
+    for (int step = 0; step < SR_STEP_COUNT; step++) {
+        one->refused |= one->block.outcomes[step].call != NULL ? 1u << step : 0;
+    }
+    return one;
+}
+
+/* Where the system refuses to take the pages back they stay for the next secret: wiped, locked, of use. */
+static int end(sr_pooled *one)
+{
+    sr_error ignored;
+    if (sr_block_destroy(&one->block, &ignored) == 0) {
+        free(one);
+        return 0;
+    }
+    sr_shard_enter(one->shard);
+    sr_row_add(one);
+    sr_shard_leave(one->shard);
+    return -1;
+}
+
+static sr_pooled *take_out_unused(unsigned which)
+{
+    sr_pooled *found = sr_shard_unused(sr_shard_enter(which));
+    if (found != NULL) {
+        sr_row_remove(found);
+    }
+    sr_shard_leave(which);
+    return found;
+}
+
+size_t sr_pool_trim(void)
+{
+    size_t size = 0;
+    for (unsigned which = 0; which < SR_POOL_SHARDS; which++) {
+        for (sr_pooled *one = take_out_unused(which); one != NULL; one = take_out_unused(which)) {
+            size_t pages_size = one->block.pages_size;
+            if (end(one) != 0) {
+                break;
+            }
+            size += pages_size;
+        }
+    }
+    return size;
+}
+
+/* A new arena as large as those of its kind together; at the lock limit by halves, down to a page. */
+static int grow(unsigned which, unsigned kind, size_t size, sr_backing backing, unsigned required, sr_slot *slot,
+                sr_error *error)
+{
+    size_t most = SR_ARENA_MAX_SIZE / sr_os_page_size();
+    size_t page_count = sr_shard_enter(which)->rows[backing][kind].page_count;
+    sr_shard_leave(which);
+    page_count = page_count > most ? most : page_count;
+    page_count += page_count == 0;
+    sr_pooled *one = make(kind, page_count, backing, required, error);
+    while (one == NULL && page_count > 1 && sr_os_is_lock_limit(error)) {
+        page_count /= 2;
+        one = make(kind, page_count, backing, required, error);
+    }
+    if (one == NULL) {
+        return -1;
+    }
+    one->shard = which;
+    sr_shard_enter(which);
+    sr_row_add(one);
+    take_from(one, size, slot);
+    sr_shard_leave(which);
+    return 0;
+}
+
+static int take_free(unsigned which, unsigned kind, size_t size, sr_backing backing, unsigned required, sr_slot *slot)
+{
+    sr_pooled *one = sr_row_find(&sr_shard_enter(which)->rows[backing][kind], required);
+    if (one != NULL) {
+        take_from(one, size, slot);
+    }
+    sr_shard_leave(which);
+    return one != NULL;
+}
+
+/* ---- for everybody ---- */
+
+int sr_pool_take(size_t size, sr_backing backing, unsigned required, int may_grow, sr_slot *slot, sr_error *error)
+{
+    unsigned mine = sr_os_thread_turn() % SR_POOL_SHARDS, kind = kind_for(size);
+    assert(size != 0 && size <= SR_SLOT_MAX_SIZE && sr_generation() != 0);
+    slot->home = NULL;
+    if (take_free(mine, kind, size, backing, required, slot)) {
+        return 0;
+    }
+    if (!may_grow) {
+        return 1;
+    }
+    if (grow(mine, kind, size, backing, required, slot, error) == 0) {
+        return 0;
+    }
+    if (!sr_os_is_lock_limit(error)) {
+        return -1;
+    }
+    for (unsigned larger = kind; larger < SR_SLOT_KINDS; larger++) {
+        for (unsigned i = 0; i < SR_POOL_SHARDS; i++) {
+            if (take_free((mine + i) % SR_POOL_SHARDS, larger, size, backing, required, slot)) {
+                return 0;
+            }
+        }
+    }
+    return sr_pool_trim() != 0 ? grow(mine, kind, size, backing, required, slot, error) : -1;
+}
+
+void sr_pool_give(sr_slot *slot)
+{
+    sr_pooled *one = slot->home, *unused = NULL;
+    uint32_t index = index_of(slot);
+    size_t stride = one->arena.stride;
+    unsigned char *start = (unsigned char *)(one->arena.base + index * stride);
+    sr_shard_enter(one->shard);
+    int is_good = is_intact(&one->arena, index);
+    sr_os_wipe(start, stride);
+    if (!is_good) {
+        sr_blocks_die(SR_DAMAGED_CANARY);
+    }
+    if (sr_is_full(one)) {
+        sr_row_move_first(one);
+    }
+    int result = sr_arena_give(&one->arena, (uintptr_t)start);
+    assert(result == 0);
+    (void)result;
+    if (one->arena.taken == 0 && ++sr_row_of(one)->unused > 1) {
+        unused = one;
+        sr_row_remove(one);
+    }
+    sr_shard_leave(one->shard);
+    slot->home = NULL;
+    slot->data = NULL;
+    if (unused != NULL) {
+        (void)end(unused);
+    }
+}
+
+int sr_slot_is_intact(const sr_slot *slot)
+{
+    sr_shard_enter(slot->home->shard);
+    int result = is_intact(&slot->home->arena, index_of(slot));
+    sr_shard_leave(slot->home->shard);
+    return result;
+}
+
+const sr_block *sr_slot_pages(const sr_slot *slot)
+{
+    return &slot->home->block;
+}
+
+static void wipe_taken(const sr_pooled *one)
+{
+    for (uint32_t index = 0; index < one->arena.fresh; index++) {
+        uint32_t size = sr_arena_size_at(&one->arena, index);
+        if (size != 0) {
+            int is_good = is_intact(&one->arena, index);
+            sr_os_wipe((void *)(one->arena.base + (uintptr_t)(index + 1) * one->arena.stride - size), size);
+            if (!is_good) {
+                sr_blocks_die(SR_DAMAGED_CANARY);
+            }
+        }
+    }
+}
+
+void sr_pool_wipe_all(void)
+{
+    for (unsigned which = 0; which < SR_POOL_SHARDS; which++) {
+        const sr_shard *shard = sr_shard_enter(which);
+        for (sr_pooled *one = sr_shard_next(shard, NULL); one != NULL; one = sr_shard_next(shard, one)) {
+            wipe_taken(one);
+        }
+        sr_shard_leave(which);
+    }
+}
+
+size_t sr_pool_list(sr_pool_row *rows, size_t most)
+{
+    size_t found = 0;
+    for (unsigned which = 0; which < SR_POOL_SHARDS; which++) {
+        const sr_shard *shard = sr_shard_enter(which);
+        for (sr_pooled *one = sr_shard_next(shard, NULL); one != NULL; one = sr_shard_next(shard, one), found++) {
+            if (found < most) {
+                sr_pool_row told = {one->block.backing, sr_slot_fits[one->kind], one->block.pages_size,
+                                    one->arena.count, one->arena.taken};
+                rows[found] = told;
+            }
+        }
+        sr_shard_leave(which);
+    }
+    return found;
+}

@@ -1,0 +1,141 @@
+#include "pool_shard.h"
+#include "generation.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* Closer together would waste less of each slot and leave more pages half used, which under a small lock limit counts
+ * more. */
+const uint32_t sr_slot_fits[SR_SLOT_KINDS] = {16, 32, 64, 128, 256, 512, SR_SLOT_MAX_SIZE};
+
+/* Steps without which pages are the worse choice, even for those who do not require them. */
+#define WANTED (1u << SR_STEP_LOCK | 1u << SR_STEP_NO_DUMP | 1u << SR_STEP_NOT_IN_CHILD)
+
+#define ROWS (SR_BACKING_COUNT * SR_SLOT_KINDS)
+
+static sr_shard shards[SR_POOL_SHARDS];
+
+/* In a child the arenas are the parent's: their pages are gone, and no object that was inherited asks for them. */
+static void forget(sr_shard *shard)
+{
+    sr_pooled *next;
+    for (sr_pooled *one = sr_shard_next(shard, NULL); one != NULL; one = next) {
+        next = sr_shard_next(shard, one);
+        free(one);
+    }
+    memset(shard->rows, 0, sizeof shard->rows);
+}
+
+sr_shard *sr_shard_enter(unsigned which)
+{
+    sr_os_enter((sr_mutex)(SR_MUTEX_POOL + which));
+    sr_shard *shard = &shards[which];
+    uint64_t generation = sr_generation();
+    if (shard->generation != generation) {
+        forget(shard);
+        shard->generation = generation;
+    }
+    return shard;
+}
+
+void sr_shard_leave(unsigned which)
+{
+    sr_os_leave((sr_mutex)(SR_MUTEX_POOL + which));
+}
+
+sr_row *sr_row_of(const sr_pooled *one)
+{
+    return &shards[one->shard].rows[one->block.backing][one->kind];
+}
+
+int sr_is_full(const sr_pooled *one)
+{
+    return one->arena.taken == one->arena.count;
+}
+
+static void link_first(sr_row *row, sr_pooled *one)
+{
+    one->previous = NULL;
+    one->next = row->first;
+    *(row->first != NULL ? &row->first->previous : &row->last) = one;
+    row->first = one;
+}
+
+static void link_last(sr_row *row, sr_pooled *one)
+{
+    one->next = NULL;
+    one->previous = row->last;
+    *(row->last != NULL ? &row->last->next : &row->first) = one;
+    row->last = one;
+}
+
+static void unlink_from(sr_row *row, sr_pooled *one)
+{
+    *(one->previous != NULL ? &one->previous->next : &row->first) = one->next;
+    *(one->next != NULL ? &one->next->previous : &row->last) = one->previous;
+}
+
+sr_pooled *sr_row_find(const sr_row *row, unsigned required)
+{
+    sr_pooled *second_best = NULL;
+    for (sr_pooled *one = row->first; one != NULL && !sr_is_full(one); one = one->next) {
+        if ((one->refused & (required | WANTED)) == 0) {
+            return one;
+        }
+        if (second_best == NULL && (one->refused & required) == 0) {
+            second_best = one;
+        }
+    }
+    return second_best;
+}
+
+void sr_row_add(sr_pooled *one)
+{
+    sr_row *row = sr_row_of(one);
+    link_first(row, one);
+    row->page_count += one->block.pages_size / sr_os_page_size();
+    row->unused++;
+}
+
+void sr_row_remove(sr_pooled *one)
+{
+    sr_row *row = sr_row_of(one);
+    unlink_from(row, one);
+    row->page_count -= one->block.pages_size / sr_os_page_size();
+    row->unused--;
+}
+
+void sr_row_move_first(sr_pooled *one)
+{
+    unlink_from(sr_row_of(one), one);
+    link_first(sr_row_of(one), one);
+}
+
+void sr_row_move_last(sr_pooled *one)
+{
+    unlink_from(sr_row_of(one), one);
+    link_last(sr_row_of(one), one);
+}
+
+sr_pooled *sr_shard_next(const sr_shard *shard, const sr_pooled *one)
+{
+    const sr_row *rows = &shard->rows[0][0];
+    if (one != NULL && one->next != NULL) {
+        return one->next;
+    }
+    for (size_t i = one == NULL ? 0 : (size_t)one->block.backing * SR_SLOT_KINDS + one->kind + 1; i < ROWS; i++) {
+        if (rows[i].first != NULL) {
+            return rows[i].first;
+        }
+    }
+    return NULL;
+}
+
+sr_pooled *sr_shard_unused(const sr_shard *shard)
+{
+    sr_pooled *one = sr_shard_next(shard, NULL);
+    while (one != NULL && one->arena.taken != 0) {
+        one = sr_shard_next(shard, one);
+    }
+    return one;
+}
