@@ -14,7 +14,7 @@ Importing this changes nothing in the process: no lock, no limit, no handler, un
 from __future__ import annotations
 
 from strongroom._native import Access, View
-from strongroom.buffers import LockedBuffer, purge
+from strongroom.buffers import LockedBuffer, purge, stats
 from strongroom.exceptions import (
     AccessError,
     DestroyedError,
@@ -55,6 +55,7 @@ __all__ = [
     "Win32Error",
     "__version__",
     "purge",
+    "stats",
 ]
 
 __version__ = "0.1.0"

@@ -283,7 +283,8 @@ def test_ci_runs_the_readme_command() -> None:
 def test_numbers_in_prose_are_the_constants() -> None:
     """What the documents say of sizes is what the code does."""
     locked = strongroom.LockedBuffer.__doc__ or ""
-    assert f"plus {_native.CANARY_SIZE} bytes for the canary" in locked
+    assert re.search(rf"plus {_native.CANARY_SIZE}\s+bytes for the canary", locked)
+    assert f"up to {_native.SLOT_MAX_SIZE:,} bytes" in locked.lower()
     assert f"up to {planning.SMALL_MAX_SIZE // 1024} KiB" in locked
     assert f"over {terminal.LINE_MAX_SIZE - 2:,} bytes" in (strongroom.Secret.from_prompt.__doc__ or "")
     security = (ROOT / "SECURITY.md").read_text(encoding="utf-8")

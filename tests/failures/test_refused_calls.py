@@ -102,7 +102,10 @@ def test_the_count_notices_what_is_left_behind() -> None:
                 condition=None,
                 policy="",
                 attempts=1,
-                after="kept.append(LockedBuffer(32, backing=backing, isolated=True)); more, now = count(); mappings_now = more",
+                after=(
+                    "kept.append(LockedBuffer(32, backing=backing, isolated=True)); "
+                    "more, now = count(); mappings_now = more"
+                ),
             )
         )
     )

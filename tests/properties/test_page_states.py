@@ -1,12 +1,17 @@
-"""Any sequence of opens, kept buffers, ends, destroys, purges and forks: the pages are as a small model says.
+"""Any sequence of opens, kept buffers, ends, destroys, purges, forks and threads: memory is as a small model says.
 
 After each step the kernel's own listing is compared with the model: protection of the data pages, and the flags for
-locked, not dumped and not inherited.
+locked, not dumped and not inherited. Buffers with pages of their own and small ones that share theirs are mixed, and
+each step may be another thread's. ``STRONGROOM_STEPS=50000`` makes that many steps instead of a few hundred.
 """
 
+import ctypes
 import gc
 import os
 import sys
+import threading
+from collections.abc import Callable
+from typing import TypeVar
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
@@ -14,13 +19,15 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, precondition, rule
 
 from children import forked
-from observed import AT_REST, KEPT_OUT, Mapping, address_of, mapping_at, mappings
+from observed import AT_REST, KEPT_OUT, Mapping, address_of, mapping_at, mappings, protection_at
 from strongroom import Access, AccessError, DestroyedError, LockedBuffer, PurgedError, UnsupportedError, View, purge
 
 #: Around 20 ms each: forks, and searches for who keeps a buffer; on Windows, page by page, four times as long.
-EXAMPLES, STEPS = (5 if sys.platform == "win32" else 10), 30
+EXAMPLES, STEPS = (5 if sys.platform == "win32" else 14), 30
+if "STRONGROOM_STEPS" in os.environ:
+    EXAMPLES = -(-int(os.environ["STRONGROOM_STEPS"]) // STEPS)
 #: In one example. More buffers, and few steps meet on the same one; more purges, and little happens between two.
-MOST_BUFFERS, MOST_PURGES, MOST_FORKS = 2, 1, 2
+MOST_BUFFERS, MOST_PURGES, MOST_FORKS = 3, 1, 2
 HAS_FORK = hasattr(os, "fork")
 
 
@@ -34,23 +41,50 @@ def _backings() -> list[str]:
 
 BACKINGS = _backings()
 
+Answer = TypeVar("Answer")
+
+
+def by(is_elsewhere: bool, do: Callable[[], Answer]) -> Answer:
+    """Do it here, or in a thread of its own; what it raises is raised here."""
+    if not is_elsewhere:
+        return do()
+    answers: list[Answer] = []
+    errors: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            answers.append(do())
+        except BaseException as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+    if errors:
+        raise errors.pop()
+    return answers.pop()
+
 
 class Held:
     """The model of one buffer: what it should hold, who has it open, who kept a part of it."""
 
     def __init__(self, buffer: LockedBuffer, address: int, size: int) -> None:
         self.buffer = buffer
+        self.is_shared = not buffer.is_isolated
         self.address = address
         self.content = bytearray(size)
         self.accesses: list[Opened] = []
         self.kept: list[Kept] = []
         self.is_destroyed = False
         self.is_purged = False
+        self.is_frozen = False
 
     def allowed(self) -> set[str]:
         """The protections that its pages may have now."""
-        if self.is_destroyed and not self.kept:
+        if self.is_over():
             return {"gone"}
+        if self.is_shared:
+            return {"rw-"}
         if self.is_purged:
             return {"---", "r--", "rw-"}  # zeros, whatever their protection
         if any(opened.mode == "rw" for opened in self.accesses):
@@ -58,6 +92,14 @@ class Held:
         if self.kept:
             return {"rw-"} if any(kept.mode == "rw" for kept in self.kept) else {"r--", "rw-"}
         return {"r--"} if self.accesses else {AT_REST}
+
+    def refusal(self) -> type[Exception] | None:
+        """What any use but its end is answered with."""
+        return DestroyedError if self.is_destroyed else PurgedError if self.is_purged else None
+
+    def is_over(self) -> bool:
+        """Whether its memory went back."""
+        return self.is_destroyed and not self.kept
 
     def is_quarantined(self) -> bool:
         """Whether something was kept past all blocks."""
@@ -98,33 +140,38 @@ class Pages(RuleBasedStateMachine):
         self.purges = self.forks = 0
 
     @precondition(lambda self: sum(not (held.is_destroyed or held.is_purged) for held in self.all) < MOST_BUFFERS)
-    @rule(target=buffers, size=st.sampled_from([1, 32, 4080, 4081, 9000]), backing=st.sampled_from(BACKINGS))
-    def make(self, size: int, backing: str) -> Held:
-        """A new buffer: zeros, closed."""
-        buffer = LockedBuffer(size, backing=backing)
+    @rule(
+        target=buffers,
+        size=st.sampled_from([1, 32, 32, 33, 1024, 4080, 4081, 9000]),
+        backing=st.sampled_from(BACKINGS),
+        isolated=st.sampled_from([None, None, True]),
+        is_elsewhere=st.booleans(),
+    )
+    def make(self, size: int, backing: str, isolated: bool | None, is_elsewhere: bool) -> Held:
+        """A new buffer: zeros, closed, and nobody else's."""
+        buffer = by(is_elsewhere, lambda: LockedBuffer(size, backing=backing, isolated=isolated))
         with buffer.open("rw") as view:
+            assert bytes(view) == bytes(size)
             held = Held(buffer, address_of(view), size)
+        taken = [(other.address, other.address + len(other.content)) for other in self.all if not other.is_over()]
+        assert all(end <= held.address or held.address + size <= start for start, end in taken)
         self.all.append(held)
         return held
 
-    @rule(target=opens, held=buffers, mode=st.sampled_from(["r", "rw"]))
-    def open(self, held: Held, mode: str) -> "Opened | None":
+    @rule(target=opens, held=buffers, mode=st.sampled_from(["r", "rw"]), is_elsewhere=st.booleans())
+    def open(self, held: Held, mode: str, is_elsewhere: bool) -> "Opened | None":
         """Opens, or refuses with the error that the model foresees."""
         access = held.buffer.open(mode)
-        error = (
-            DestroyedError
-            if held.is_destroyed
-            else PurgedError
-            if held.is_purged
-            else BufferError
-            if held.is_quarantined()
-            else None
-        )
+        error = held.refusal()
+        if error is None and held.is_frozen and mode == "rw":
+            error = AccessError
+        if error is None and held.is_quarantined():
+            error = BufferError
         if error is not None:
             with pytest.raises(error):
-                access.__enter__()
+                by(is_elsewhere, access.__enter__)
             return None
-        opened = Opened(held, mode, access, access.__enter__())
+        opened = Opened(held, mode, access, by(is_elsewhere, access.__enter__))
         held.accesses.append(opened)
         return opened
 
@@ -166,8 +213,8 @@ class Pages(RuleBasedStateMachine):
         kept.held.kept.remove(kept)
         kept.raw.release()
 
-    @rule(opened=consumes(opens), is_failing=st.booleans())
-    def end(self, opened: "Opened | None", is_failing: bool) -> None:
+    @rule(opened=consumes(opens), is_failing=st.booleans(), is_elsewhere=st.booleans())
+    def end(self, opened: "Opened | None", is_failing: bool, is_elsewhere: bool) -> None:
         """The end of a block tells of a purge, of what was kept, or nothing; never anything on the way of an error."""
         if opened is None or opened not in opened.held.accesses:
             return
@@ -175,25 +222,67 @@ class Pages(RuleBasedStateMachine):
         held.accesses.remove(opened)
         has_kept = any(kept.opened is opened for kept in held.kept)
         if is_failing:
-            opened.access.__exit__(KeyError, KeyError("mine"), None)
+            by(is_elsewhere, lambda: opened.access.__exit__(KeyError, KeyError("mine"), None))
         elif held.is_purged or has_kept:
             with pytest.raises(PurgedError if held.is_purged else BufferError):
-                opened.access.__exit__(None, None, None)
+                by(is_elsewhere, lambda: opened.access.__exit__(None, None, None))
         else:
-            opened.access.__exit__(None, None, None)
+            by(is_elsewhere, lambda: opened.access.__exit__(None, None, None))
 
-    @rule(held=buffers)
-    def destroy(self, held: Held) -> None:
-        """Refused while open; else what was kept shows zeros at once."""
+    @rule(held=buffers, is_elsewhere=st.booleans())
+    def destroy(self, held: Held, is_elsewhere: bool) -> None:
+        """Refused while open; else what was kept, and a slot given back, is zeros at once."""
         if held.is_destroyed:
-            held.buffer.destroy()
+            by(is_elsewhere, held.buffer.destroy)
         elif held.accesses:
             with pytest.raises(BufferError):
-                held.buffer.destroy()
+                by(is_elsewhere, held.buffer.destroy)
         else:
-            held.buffer.destroy()
+            by(is_elsewhere, held.buffer.destroy)
             held.is_destroyed = True
             held.content = bytearray(len(held.content))
+            if protection_at(held.address) == "rw-":
+                assert not any(ctypes.string_at(held.address, len(held.content)))
+
+    @rule(held=buffers)
+    def freeze(self, held: Held) -> None:
+        """From here on for reading only; refused while somebody may write, or keeps what may be written to."""
+        error = held.refusal()
+        if error is None and (held.kept or any(opened.mode == "rw" for opened in held.accesses)):
+            error = BufferError
+        if error is None:
+            held.buffer.freeze()
+            held.is_frozen = True
+        else:
+            with pytest.raises(error):
+                held.buffer.freeze()
+        assert held.buffer.is_frozen is held.is_frozen
+
+    @rule(held=buffers)
+    def melt(self, held: Held) -> None:
+        """For writing again."""
+        error = held.refusal()
+        if error is None:
+            held.buffer.melt()
+            held.is_frozen = False
+        else:
+            with pytest.raises(error):
+                held.buffer.melt()
+
+    @rule(held=buffers, value=st.integers(1, 255), is_moved=st.booleans())
+    def put(self, held: Held, value: int, is_moved: bool) -> None:
+        """copy_from and move_from put bytes where they are told to, and only the second wipes what it took."""
+        source = bytearray([value])
+        error = held.refusal() or (AccessError if held.is_frozen else BufferError if held.is_quarantined() else None)
+        move = held.buffer.move_from if is_moved else held.buffer.copy_from
+        place = value % len(held.content)
+        if error is None:
+            move(source, place)
+            held.content[place] = value
+        else:
+            with pytest.raises(error):
+                move(source, place)
+        assert source == bytes([0 if is_moved and error is None else value])
 
     @precondition(lambda self: len(self.all) > 1 and self.purges < MOST_PURGES)
     @rule()
@@ -228,7 +317,7 @@ class Pages(RuleBasedStateMachine):
             mapping = mapping_at(held.address, listing)
             allowed = held.allowed()
             if allowed == {"gone"}:
-                assert self.is_gone(mapping, held)
+                assert held.is_shared or self.is_gone(mapping, held)
                 continue
             assert mapping is not None
             assert mapping.permissions[:3] in allowed

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from strongroom import _native
 from strongroom.buffers import planning
-from strongroom.buffers.lifecycle import purge
+from strongroom.buffers.lifecycle import purge, stats
 from strongroom.buffers.locked import LockedBuffer
 
-__all__ = ["LockedBuffer", "purge"]
+__all__ = ["LockedBuffer", "purge", "stats"]
 
 _native.install_host(planning)

@@ -110,11 +110,29 @@ def judge_smaps(
     return found
 
 
+def judge_slot(found: Guarantees, now: float) -> Guarantees:
+    """What becomes of that where many small buffers share the pages: they are never closed, nor each guarded."""
+    found[words.GUARDED] = Evidence(
+        words.UNAVAILABLE,
+        "shares pages with others: a canary before each, inaccessible pages around all (isolated=True: its own)",
+        now,
+    )
+    found[words.CLOSED_AT_REST] = Evidence(
+        words.UNAVAILABLE, "shares pages with others, which stay accessible (isolated=True: its own)", now
+    )
+    return found
+
+
 def collect(block: _native.Block) -> Guarantees:
     """Read back what a live block has."""
     start, end, steps = block._layout()
     is_secretmem = block.backing == "secretmem"
     now = time.time()
+    found = _read_back(start, end, steps, is_secretmem, now)
+    return found if block.is_isolated else judge_slot(found, now)
+
+
+def _read_back(start: int, end: int, steps: Steps, is_secretmem: bool, now: float) -> Guarantees:
     if PLATFORM == "linux":
         try:
             return judge_smaps(procfs.read_smaps(), start, end, steps, is_secretmem, now)

@@ -1,10 +1,39 @@
-"""The end of everything at once."""
+"""Everything at once: how much there is, and its end."""
 
 from __future__ import annotations
 
 from strongroom import _native
 
-__all__ = ["purge"]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from strongroom.buffers.counting import Stats
+
+__all__ = ["purge", "stats"]
+
+
+def stats() -> Stats:
+    """Say how much protected memory this process holds, in which backings, and how full it is.
+
+    Returns:
+        A named tuple: ``isolated``, ``slots``, ``arenas``, ``idle_rooms``, ``locked_size``, ``secretmem_size``,
+        ``unlocked_size``, ``locked_now`` and ``lock_limit``; ``str()`` of it is a table.
+
+    Raises:
+        MemoryError: There is no ordinary memory for the answer.
+
+    Platform notes: ``locked_now`` is Linux's VmLck; elsewhere it is ``None``. In a forked child only what the child
+    made counts.
+
+    Does not protect against: change. Other threads make and destroy buffers while it is put together, so its numbers
+    may be of slightly different moments.
+
+    Source: proc_pid_status(5), getrlimit(2).
+
+    Version added: 0.1.
+    """
+    from strongroom.buffers import counting  # only those who ask pay for its import
+
+    return counting.collect()
 
 
 def purge() -> None:

@@ -1,4 +1,4 @@
-"""``LockedBuffer``: one secret in guarded, locked pages of its own."""
+"""``LockedBuffer``: one secret in locked memory, in a slot of shared pages or in guarded pages of its own."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from strongroom import _native
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
     from strongroom.guarantees import Guarantees
-    from strongroom.policy import Policy
 
 __all__ = ["LockedBuffer"]
 
@@ -15,33 +16,42 @@ __all__ = ["LockedBuffer"]
 class LockedBuffer(_native.Block):
     """Keep bytes in memory that stays out of swap, core dumps, forked children and freed heap.
 
-    The bytes lie flush against an inaccessible page, with a canary before them; while no block has them open the
-    pages are inaccessible to this process too.
-
         with LockedBuffer(32) as key:
             with key.open("rw") as view:
                 view[:] = derive()
             with key.open() as view:
                 sign(view, message)
 
+    Up to 1,024 bytes share locked pages with other small buffers: a 32-byte key takes 48 bytes of the lock limit, not
+    a page. A canary lies before each, which is checked when a block that may write ends and when the buffer is
+    destroyed; inaccessible pages lie around them all. Larger ones, and those with ``isolated=True``, have pages of
+    their own: the bytes end where an inaccessible page begins, and while no block has them open the pages are
+    inaccessible to this process too.
+
     Args:
-        size: Bytes, at least 1. Locked memory is used in whole pages: ``size`` plus 16 bytes for the canary, rounded
-            up.
+        size: Bytes, at least 1. Locked memory is used in steps of 16, 32, 64, 128, 256, 512 and 1,024 bytes plus 16
+            bytes for the canary; for pages of its own, ``size`` plus 16 rounded up to whole pages.
         backing: ``"locked"`` (private pages, locked), ``"secretmem"`` (Linux: pages that the kernel itself does not
             map) or ``"auto"``: secret memory for up to 64 KiB where the machine cannot hibernate, else locked.
-        isolated: ``True`` or ``None``: pages of its own. ``False`` is refused in this version.
+        isolated: ``True``: pages of its own. ``False``: shared pages, for up to 1,024 bytes. ``None``: shared ones for
+            up to 1,024 bytes unless the policy requires what only own pages give.
         policy: A :class:`~strongroom.Policy`; ``None`` requires what the system can give by default.
 
     Raises:
         ValueError, TypeError: A size, backing or policy that makes no sense; the message names it.
         LockLimitError: The system will lock no more; nothing else is harmed. Says the limit and the remedies.
         UnsupportedError: This system lacks what was asked for.
+        MemoryError: There is no ordinary memory for what describes the locked pages.
         SystemCallError: Another refusal, with the call's name.
+
+    ``==`` compares with another buffer, a ``Secret`` or bytes, and takes the same time wherever two values of one
+    length differ. ``freeze()`` lets it be opened for reading only until ``melt()``.
 
     Platform notes: Linux complete; Windows, macOS and BSD give LOCKED and what their kernels offer beside it.
 
-    Does not protect against: whoever can read this process's memory while a block has it open (with ``"locked"`` also
-    root at any time, ``gcore -a``, and hibernation); code running in this process; copies that you make.
+    Does not protect against: whoever can read this process's memory while a block has it open (small ones, and with
+    ``"locked"`` also root, at any time; ``gcore -a`` and hibernation with ``"locked"``); code running in this process;
+    copies that you make.
 
     Source: mlock(2), madvise(2), memfd_secret(2), mprotect(2); VirtualLock and VirtualProtect on Windows.
 
@@ -49,6 +59,72 @@ class LockedBuffer(_native.Block):
     """
 
     __slots__ = ()
+
+    def copy_from(self, source: Buffer | LockedBuffer | _native.Sealed, offset: int = 0) -> None:
+        """Copy bytes into this buffer and leave the source as it is.
+
+        Args:
+            source: Anything with a contiguous buffer, another ``LockedBuffer``, or a ``Secret``.
+            offset: Bytes from the beginning of this buffer. What lies before, and after the source's last byte, stays.
+
+        Raises:
+            ValueError: It does not fit; says both sizes. Nothing was copied.
+            TypeError: The source has no buffer, or the offset is no integer.
+            AccessError: This buffer is frozen.
+            BufferError: The source is not contiguous, or a buffer of this one is still kept.
+            DestroyedError, ForkedError, PurgedError: There is nothing to write to or to read.
+
+        Does not protect against: the source, which still holds the bytes. ``move_from`` wipes it.
+
+        Version added: 0.1.
+        """
+        if isinstance(source, LockedBuffer | _native.Sealed):
+            with source.open() as view:
+                self._put(view, offset)
+        else:
+            self._put(source, offset)
+
+    def move_from(self, source: Buffer | LockedBuffer, offset: int = 0) -> None:
+        """Copy bytes into this buffer, then overwrite the source with zeros.
+
+        Args:
+            source: Anything with a writable contiguous buffer (``bytearray``, ``array``, a View opened with ``"rw"``),
+                or another ``LockedBuffer``.
+            offset: Bytes from the beginning of this buffer. What lies before, and after the source's last byte, stays.
+
+        Raises:
+            ValueError: It does not fit, or is this very buffer. Nothing was copied or wiped.
+            TypeError: The source cannot be written (``bytes``, ``str``, ``Secret``), so nobody can wipe it.
+            AccessError: This buffer is frozen, or the source is.
+            BufferError: The source is not contiguous, or a buffer of this one is still kept.
+            DestroyedError, ForkedError, PurgedError: There is nothing to write to or to read.
+
+        Does not protect against: copies that were made of the source before: by growing a ``bytearray``, for example.
+
+        Version added: 0.1.
+        """
+        if source is self:
+            raise ValueError("a buffer cannot be moved into itself")
+        if isinstance(source, LockedBuffer):
+            with source.open("rw") as view:
+                self._put(view, offset)
+                _native.wipe_buffer(view)
+            return
+        if isinstance(source, _native.Sealed) or memoryview(source).readonly:
+            raise TypeError(
+                f"{type(source).__name__} cannot be overwritten: copy_from() takes it and leaves the original"
+            )
+        self._put(source, offset)
+        _native.wipe_buffer(source)
+
+    def _put(self, source: Buffer, offset: int) -> None:
+        """Copy a buffer's bytes to an offset; they fit or nothing is done."""
+        size = memoryview(source).nbytes
+        start = _native.checked_number(offset, "offset")
+        if start + size > len(self):
+            raise ValueError(f"{size:,} bytes at offset {start:,} do not fit into {len(self):,} bytes")
+        with self.open("rw") as view:
+            view[start : start + size] = source
 
     def guarantees(self) -> Guarantees:
         """Ask the operating system what this buffer really has, now.

@@ -1,0 +1,286 @@
+"""Small buffers share pages: what the system says of them, what one sees of another, what one byte breaks."""
+
+import gc
+
+import pytest
+
+import needs
+from children import CANARY_DEATH, run, succeed
+from observed import KEPT_OUT, PAGE, address_of, mapping_at, mappings
+from strongroom import AccessError, DestroyedError, LockedBuffer, Policy, UnsupportedError, guarantees
+
+SLOT_MAX_SIZE = 1024
+SIZES = [1, 15, 16, 17, 31, 32, 33, 64, 65, 100, 128, 256, 500, 512, 513, 1000, SLOT_MAX_SIZE]
+
+
+def address(buffer: LockedBuffer) -> int:
+    with buffer.open() as view:
+        return address_of(view)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_every_small_size_holds_its_bytes(size: int, backing: str) -> None:
+    """Zeros at first, then exactly what was written, in pages that the system locks and leaves out."""
+    with LockedBuffer(size, backing=backing) as buffer, LockedBuffer(size, backing=backing) as other:
+        content = bytes(range(1, 256)) * 5
+        with buffer.open("rw") as view, other.open("rw") as theirs:
+            assert bytes(view) == bytes(size)
+            view[:] = content[:size]
+            theirs[:] = content[1 : size + 1]
+        with buffer.open() as view, other.open() as theirs:
+            assert bytes(view) == content[:size]
+            assert bytes(theirs) == content[1 : size + 1]
+        mapping = mapping_at(address(buffer))
+        assert mapping is not None
+        assert mapping.flags >= KEPT_OUT
+        assert mapping.permissions.startswith("rw-")
+
+
+def test_what_is_small(backing: str) -> None:
+    """1,024 bytes share pages, one more has its own; isolated says otherwise, and cannot make a large one share."""
+    assert not LockedBuffer(SLOT_MAX_SIZE, backing=backing).is_isolated
+    assert LockedBuffer(SLOT_MAX_SIZE + 1, backing=backing).is_isolated
+    assert LockedBuffer(1, backing=backing, isolated=True).is_isolated
+    assert not LockedBuffer(1, backing=backing, isolated=False).is_isolated
+    with pytest.raises(ValueError, match=r"isolated=False is for up to 1,024 bytes, not 1,025"):
+        LockedBuffer(SLOT_MAX_SIZE + 1, backing=backing, isolated=False)
+    for wrong in (0, 1, "no", 2.0):
+        with pytest.raises(TypeError, match="isolated"):
+            LockedBuffer(1, isolated=wrong)  # type: ignore[arg-type]
+
+
+def test_three_dozen_and_more_share_a_page() -> None:
+    """Of 200 buffers of 32 bytes at least 80 lie in one page: a key does not cost a page."""
+    kept = [LockedBuffer(32) for _ in range(200)]
+    pages: dict[int, int] = {}
+    for buffer in kept:
+        page = address(buffer) // PAGE
+        pages[page] = pages.get(page, 0) + 1
+    assert max(pages.values()) >= 80
+    assert len(pages) <= 5
+
+
+def test_inaccessible_pages_lie_around_them(backing: str) -> None:
+    """What lies before and after the shared pages faults, as the system's list says."""
+    buffer = LockedBuffer(32, backing=backing)
+    listing = mappings()
+    mapping = mapping_at(address(buffer), listing)
+    assert mapping is not None
+    below, above = mapping_at(mapping.start - 1, listing), mapping_at(mapping.end, listing)
+    assert below is not None
+    assert above is not None
+    assert below.permissions[:3] == above.permissions[:3] == "---"
+    del buffer
+
+
+def test_guarantees_say_what_shared_pages_lack(backing: str) -> None:
+    """GUARDED and CLOSED_AT_REST are not claimed, and the words say how to get them; the rest is as for own pages."""
+    shared = LockedBuffer(32, backing=backing).guarantees()
+    own = LockedBuffer(32, backing=backing, isolated=True).guarantees()
+    for name in (guarantees.GUARDED, guarantees.CLOSED_AT_REST):
+        assert shared[name].state == guarantees.UNAVAILABLE
+        assert "isolated=True" in shared[name].source
+    differing = {name for name in shared if shared[name].state != own[name].state}
+    assert differing <= {guarantees.GUARDED, guarantees.CLOSED_AT_REST}
+
+
+def test_a_policy_that_requires_guards_gets_them() -> None:
+    """By own pages, unless sharing was asked for: then it is refused before anything is made."""
+    policy = Policy(require=[guarantees.LOCKED, guarantees.GUARDED])
+    assert LockedBuffer(32, policy=policy).is_isolated
+    with pytest.raises(UnsupportedError, match="isolated=False cannot give GUARDED"):
+        LockedBuffer(32, isolated=False, policy=policy)
+
+
+def test_the_longest_free_is_taken_next() -> None:
+    """A pointer kept past the end shows zeros for as long as possible: other slots are used up first."""
+    out = succeed("""
+        kept = [LockedBuffer(32) for _ in range(85)]
+        def address(buffer):
+            with buffer.open() as view:
+                return address_of(view)
+        given = [address(kept[i]) for i in (40, 3, 77)]
+        for i in (40, 3, 77):
+            kept[i].destroy()
+        again = [LockedBuffer(32) for _ in range(3)]
+        print([address(buffer) for buffer in again] == given, len(set(given)))
+    """)
+    assert out.split() == ["True", "3"]
+
+
+@pytest.mark.parametrize(
+    "how", ["buffer.destroy()", "del buffer, view; gc.collect()", "buffer.__exit__(None, None, None)"]
+)
+def test_given_back_is_wiped(how: str, backing: str) -> None:
+    """The bytes and what was before them are zeros the moment the buffer goes, while the page stays."""
+    out = succeed(f"""
+        keep = LockedBuffer(32, backing={backing!r})
+        buffer = LockedBuffer(32, backing={backing!r})
+        with buffer.open("rw") as view:
+            view[:] = b"w" * 32
+            where = address_of(view)
+        print(ctypes.string_at(where, 32) == b"w" * 32, any(ctypes.string_at(where - 16, 16)))
+        {how}
+        print(any(ctypes.string_at(where - 16, 48)), protection_at(where))
+    """)
+    assert out.split() == ["True", "True", "False", "rw-"]
+
+
+DAMAGE = {
+    "the byte before": ("first", -1),
+    "the farthest byte of the canary": ("first", -16),
+    "the byte after, where another begins": ("first", 32),
+    "the byte after, where nobody is": ("last", 32),
+}
+ENDS = {
+    "a writer leaves": 'victim.open("rw").__enter__(); victim = None; gc.collect()',
+    "destroy": "victim.destroy()",
+    "garbage collection": "victim = None; gc.collect()",
+    "purge": "purge()",
+    "exit": "sys.exit(0)",
+}
+
+
+@pytest.mark.parametrize("end", ENDS)
+@pytest.mark.parametrize("place", DAMAGE)
+def test_a_byte_too_far_ends_the_process(place: str, end: str) -> None:
+    """One byte outside a small buffer is found at the latest when it ends, everything wiped first; with the reason."""
+    which, distance = DAMAGE[place]
+    result = run(f"""
+        first, second, last = LockedBuffer(32), LockedBuffer(32), LockedBuffer(32)
+        victim = {which}
+        with victim.open() as view:
+            where = address_of(view)
+        if {which == "first"}:
+            with second.open() as view:
+                assert address_of(view) == where + 48
+        flip(where + {distance})
+        first = last = view = None
+        print("damaged", flush=True)
+        {ENDS[end]}
+        print("survived", flush=True)
+    """)
+    assert result.code == CANARY_DEATH, result
+    assert result.out.split() == ["damaged"]
+    assert "damaged canary" in result.err
+
+
+def test_control_inside_nothing_happens() -> None:
+    """The same flips within the buffer are its own business."""
+    out = succeed("""
+        buffer = LockedBuffer(32)
+        with buffer.open() as view:
+            where = address_of(view)
+        flip(where)
+        flip(where + 31)
+        buffer.destroy()
+        print("fine")
+    """)
+    assert out.strip() == "fine"
+
+
+def test_writing_after_the_end_is_found_when_the_slot_is_taken() -> None:
+    """Use after destroy through a raw pointer ends the process before the next secret lies there."""
+    result = run("""
+        keep = LockedBuffer(32)
+        buffer = LockedBuffer(32)
+        with buffer.open() as view:
+            where = address_of(view)
+        buffer.destroy()
+        poke(where + 5, 1)
+        kept = []
+        for _ in range(85):
+            kept.append(LockedBuffer(32))
+        print("survived")
+    """)
+    assert result.code == CANARY_DEATH, result
+    assert "use after destroy" in result.err
+    assert "survived" not in result.out
+
+
+def test_one_byte_past_the_last_slot_faults(backing: str) -> None:
+    """The last slot of shared pages ends where an inaccessible page begins."""
+    result = run(f"""
+        kept = [LockedBuffer(32, backing={backing!r}) for _ in range(85)]
+        def address(buffer):
+            with buffer.open() as view:
+                return address_of(view)
+        last = max(address(buffer) for buffer in kept)
+        assert (last + 32) % 4096 == 0
+        peek(last + 31)
+        print("so far", flush=True)
+        peek(last + 32)
+    """)
+    assert result.out.split() == ["so", "far"]
+    assert result.code in (-11, -7, 0xC0000005), result
+
+
+def test_a_kept_buffer_keeps_its_slot() -> None:
+    """A slot of which a memoryview is kept is never handed to anybody else, and goes back when that ends."""
+    buffer = LockedBuffer(32)
+    with pytest.raises(BufferError, match="kept past the block"), buffer.open("rw") as view:  # noqa: PT012
+        view[:] = b"k" * 32
+        where = address_of(view)
+        kept = memoryview(view)[3:9]
+    del view
+    assert bytes(kept) == b"k" * 6
+    buffer.destroy()
+    assert bytes(kept) == bytes(6)
+    others = [LockedBuffer(32) for _ in range(300)]
+    for other in others:
+        with other.open("rw") as view:
+            view[:] = b"o" * 32
+        assert address(other) != where
+    assert bytes(kept) == bytes(6)
+    del kept, view
+    gc.collect()
+    taken = {address(LockedBuffer(32)) for _ in range(400)}
+    assert where in taken
+
+
+def test_after_the_end() -> None:
+    """Every use raises and says what happened; destroying again is fine."""
+    buffer = LockedBuffer(32)
+    access = buffer.open()
+    buffer.destroy()
+    buffer.destroy()
+    assert buffer.is_destroyed
+    assert not buffer.is_isolated
+    assert "destroyed" in repr(buffer)
+    uses = (lambda: buffer.open().__enter__(), access.__enter__, buffer.guarantees, buffer.freeze, buffer.melt)
+    for use in (*uses, buffer.__enter__):
+        with pytest.raises(DestroyedError):
+            use()  # type: ignore[operator]
+    with pytest.raises(DestroyedError):
+        buffer.copy_from(b"x")
+
+
+def test_views_of_small_buffers_end_with_their_block() -> None:
+    """As for own pages: a View used later raises, also when the slot is somebody else's by then."""
+    buffer = LockedBuffer(32)
+    with buffer.open() as view:
+        pass
+    buffer.destroy()
+    with pytest.raises(AccessError):
+        view[0]
+
+
+@needs.linux
+def test_pages_are_given_back() -> None:
+    """Of 5,000 buffers that are gone no page stays but what is kept for the next; the system's count says so."""
+    out = succeed("""
+        def held():
+            return observed.status_size("VmLck"), len(observed.mappings())
+        first = LockedBuffer(32, backing="locked")
+        before = held()
+        kept = [LockedBuffer(32, backing="locked") for _ in range(5000)]
+        during = held()
+        del kept
+        gc.collect()
+        after = held()
+        print(before[0], during[0], after[0], after[1] - before[1])
+    """)
+    before, during, after, more = map(int, out.split())
+    assert during - before >= 5000 * 48
+    assert after - before <= 256 * 1024
+    assert more <= 4
