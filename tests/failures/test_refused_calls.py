@@ -27,9 +27,10 @@ try:
     kept = [LockedBuffer(32, backing=backing, isolated=True) for _ in range(2)]
 except UnsupportedError as error:
     children.skip(str(error))
+if not {isolated}:  # smaller: a free slot among theirs is of no use to the attempts
+    kept += [LockedBuffer(16, backing=backing) for _ in range(2)]
 for number, buffer in enumerate(kept):
-    with buffer.open("rw") as view:
-        view[:] = bytes([number + 65]) * 32
+    buffer.copy_from(bytes([number + 65]) * len(buffer))
 secret = Secret.build(5, lambda view: view.__setitem__(slice(None), b"still"))
 secret.reveal()
 def count():
@@ -39,7 +40,7 @@ def count():
     return len(listing), [len(marked), observed.status_size("VmLck"), observed.descriptors()]
 def outcome():
     try:
-        return ["made", LockedBuffer(32, backing=backing{policy}, isolated=True).backing, None]
+        return ["made", LockedBuffer(32, backing=backing{policy}, isolated={isolated}).backing, None]
     except StrongroomError as error:
         return [type(error).__name__, getattr(error, "call", None), getattr(error, "errno", None)]
 deny({call!r}, {code}, arg_equals={condition})
@@ -55,7 +56,7 @@ print(json.dumps([results, mappings_now - mappings, before, now, intact]))
 LOOK_AT_THE_OTHERS = """
 for number, buffer in enumerate(kept):
     with buffer.open() as view:
-        intact = intact and view == bytes([number + 65]) * 32
+        intact = intact and view == bytes([number + 65]) * len(view)
     buffer.destroy()
 """
 
@@ -68,6 +69,7 @@ def attempt(
     *,
     policy: str = "",
     after: str = LOOK_AT_THE_OTHERS,
+    isolated: bool = True,
 ) -> list[object]:
     """Return [error type, call, errno] of twenty equal attempts, which must leave nothing and harm nobody."""
     results, grown, before, now, intact = json.loads(
@@ -80,6 +82,7 @@ def attempt(
                 policy=policy,
                 after=after,
                 attempts=ATTEMPTS,
+                isolated=isolated,
             )
         )
     )
@@ -102,6 +105,7 @@ def test_the_count_notices_what_is_left_behind() -> None:
                 condition=None,
                 policy="",
                 attempts=1,
+                isolated=True,
                 after=(
                     "kept.append(LockedBuffer(32, backing=backing, isolated=True)); "
                     "more, now = count(); mappings_now = more"
@@ -124,17 +128,25 @@ LOCKED = [
 ]
 
 
+@pytest.fixture(params=[True, False], ids=["own pages", "shared pages"])
+def isolated(request: pytest.FixtureRequest) -> bool:
+    """Pages of its own, or a slot in new shared ones."""
+    is_isolated: bool = request.param
+    return is_isolated
+
+
 @pytest.mark.parametrize(("call", "code", "condition", "named"), LOCKED, ids=[str(one[3]) for one in LOCKED])
-def test_a_locked_buffer(call: str, code: int, condition: tuple[int, int] | None, named: str) -> None:
+def test_a_locked_buffer(call: str, code: int, condition: tuple[int, int] | None, named: str, isolated: bool) -> None:
     """SystemCallError with the call's name and errno."""
     after = "" if condition == (2, PROT_READ_WRITE) else LOOK_AT_THE_OTHERS  # destroying needs that call
-    assert attempt(call, code, "locked", condition, after=after) == ["SystemCallError", named, code]
+    told = attempt(call, code, "locked", condition, after=after, isolated=isolated)
+    assert told == ["SystemCallError", named, code]
 
 
 @pytest.mark.parametrize("code", [errno.ENOMEM, errno.EPERM, errno.EAGAIN])
-def test_a_lock_refused_without_a_limit(code: int) -> None:
+def test_a_lock_refused_without_a_limit(code: int, isolated: bool) -> None:
     """The numbers do not bear out a limit (the errno has other meanings too): not a LockLimitError, but the call."""
-    assert attempt("mlock", code, "locked") == ["SystemCallError", "mlock", code]
+    assert attempt("mlock", code, "locked", isolated=isolated) == ["SystemCallError", "mlock", code]
 
 
 SECRETMEM = [
@@ -150,33 +162,36 @@ SECRETMEM = [
 @pytest.mark.parametrize(
     ("call", "code", "condition", "named"), SECRETMEM, ids=[f"{one[3]} {one[1]}" for one in SECRETMEM]
 )
-def test_a_secretmem_buffer(call: str, code: int, condition: tuple[int, int] | None, named: str) -> None:
+def test_a_secretmem_buffer(
+    call: str, code: int, condition: tuple[int, int] | None, named: str, isolated: bool
+) -> None:
     """The same for each call on the way to secret memory; its descriptor is closed on every path."""
-    assert attempt(call, code, "secretmem", condition) == ["SystemCallError", named, code]
+    assert attempt(call, code, "secretmem", condition, isolated=isolated) == ["SystemCallError", named, code]
 
 
 @pytest.mark.parametrize("code", [errno.ENOSYS, errno.EPERM])
-def test_a_kernel_without_secret_memory(code: int) -> None:
+def test_a_kernel_without_secret_memory(code: int, isolated: bool) -> None:
     """ENOSYS, or a sandbox's EPERM: asked for by name it is UnsupportedError; ``auto`` takes locked memory."""
-    assert attempt("memfd_secret", code, "secretmem")[0] == "UnsupportedError"
-    assert attempt("memfd_secret", code, "auto") == ["made", "locked", None]
+    assert attempt("memfd_secret", code, "secretmem", isolated=isolated)[0] == "UnsupportedError"
+    assert attempt("memfd_secret", code, "auto", isolated=isolated) == ["made", "locked", None]
 
 
-def test_auto_falls_back_when_secret_memory_fails_half_way() -> None:
+def test_auto_falls_back_when_secret_memory_fails_half_way(isolated: bool) -> None:
     """Whatever step of secret memory is refused, ``auto`` gives locked memory, and nothing of the attempt is left."""
     for call, code, condition, _named in SECRETMEM[:3]:
-        assert attempt(call, code, "auto", condition) == ["made", "locked", None]
+        assert attempt(call, code, "auto", condition, isolated=isolated) == ["made", "locked", None]
 
 
 @pytest.mark.parametrize("advice", [NOHUGEPAGE, UNMERGEABLE])
-def test_advice_that_is_not_required(advice: int) -> None:
+def test_advice_that_is_not_required(advice: int, isolated: bool) -> None:
     """A kernel without huge pages or merging refuses it (EINVAL): the buffer is made all the same."""
-    assert attempt("madvise", errno.EINVAL, "locked", (2, advice)) == ["made", "locked", None]
+    assert attempt("madvise", errno.EINVAL, "locked", (2, advice), isolated=isolated) == ["made", "locked", None]
 
 
-def test_advice_that_a_policy_requires() -> None:
+def test_advice_that_a_policy_requires(isolated: bool) -> None:
     """The same refusal is an error when NO_MERGE is asked for."""
-    told = attempt("madvise", errno.EINVAL, "locked", (2, UNMERGEABLE), policy=", policy=Policy(require={'NO_MERGE'})")
+    policy = ", policy=Policy(require={'NO_MERGE'})"
+    told = attempt("madvise", errno.EINVAL, "locked", (2, UNMERGEABLE), policy=policy, isolated=isolated)
     assert told == ["SystemCallError", "madvise(MADV_UNMERGEABLE)", errno.EINVAL]
 
 

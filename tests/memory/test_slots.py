@@ -250,7 +250,7 @@ def test_after_the_end() -> None:
     uses = (lambda: buffer.open().__enter__(), access.__enter__, buffer.guarantees, buffer.freeze, buffer.melt)
     for use in (*uses, buffer.__enter__):
         with pytest.raises(DestroyedError):
-            use()  # type: ignore[operator]
+            use()
     with pytest.raises(DestroyedError):
         buffer.copy_from(b"x")
 

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, precondition, rule
 
 from children import forked
-from observed import AT_REST, KEPT_OUT, Mapping, address_of, mapping_at, mappings, protection_at
+from observed import AT_REST, KEPT_OUT, address_of, mapping_at, mappings
 from strongroom import Access, AccessError, DestroyedError, LockedBuffer, PurgedError, UnsupportedError, View, purge
 
 #: Around 20 ms each: forks, and searches for who keeps a buffer; on Windows, page by page, four times as long.
@@ -212,6 +212,8 @@ class Pages(RuleBasedStateMachine):
             assert bytes(kept.raw) == bytes(kept.held.content[kept.start :])
         kept.held.kept.remove(kept)
         kept.raw.release()
+        if kept.held.is_over():
+            self.look_at_what_is_left(kept.held)
 
     @rule(opened=consumes(opens), is_failing=st.booleans(), is_elsewhere=st.booleans())
     def end(self, opened: "Opened | None", is_failing: bool, is_elsewhere: bool) -> None:
@@ -241,8 +243,7 @@ class Pages(RuleBasedStateMachine):
             by(is_elsewhere, held.buffer.destroy)
             held.is_destroyed = True
             held.content = bytearray(len(held.content))
-            if protection_at(held.address) == "rw-":
-                assert not any(ctypes.string_at(held.address, len(held.content)))
+            self.look_at_what_is_left(held)
 
     @rule(held=buffers)
     def freeze(self, held: Held) -> None:
@@ -317,21 +318,18 @@ class Pages(RuleBasedStateMachine):
             mapping = mapping_at(held.address, listing)
             allowed = held.allowed()
             if allowed == {"gone"}:
-                assert held.is_shared or self.is_gone(mapping, held)
                 continue
             assert mapping is not None
             assert mapping.permissions[:3] in allowed
             assert mapping.flags >= KEPT_OUT
 
-    def is_gone(self, mapping: Mapping | None, held: Held) -> bool:
-        """Whether a destroyed buffer's address is free, or in other use."""
-        live = [other for other in self.all if other.allowed() != {"gone"}]
-        return (
-            mapping is None
-            or "lo" not in mapping.flags
-            or any(mapping.start <= other.address < mapping.end for other in live)
-            or held.address not in range(mapping.start, mapping.end)
-        )
+    def look_at_what_is_left(self, held: Held) -> None:
+        """Called at once: later the address may be anybody's. Own pages are gone, a slot is zeros."""
+        mapping = mapping_at(held.address)
+        if not held.is_shared:
+            assert mapping is None or "lo" not in mapping.flags
+        elif mapping is not None and mapping.permissions.startswith("rw-"):
+            assert not any(ctypes.string_at(held.address, len(held.content)))
 
     def teardown(self) -> None:
         """Whatever order things go in at the end, nothing faults."""
