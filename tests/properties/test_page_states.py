@@ -243,7 +243,9 @@ class Pages(RuleBasedStateMachine):
             by(is_elsewhere, held.buffer.destroy)
             held.is_destroyed = True
             held.content = bytearray(len(held.content))
-            self.look_at_what_is_left(held)
+            assert not any(any(kept.raw) for kept in held.kept)
+            if held.is_over():
+                self.look_at_what_is_left(held)
 
     @rule(held=buffers)
     def freeze(self, held: Held) -> None:
