@@ -82,7 +82,14 @@ def _command(code: str) -> list[str]:
     return [sys.executable, "-c", _PRELUDE + textwrap.dedent(code)]
 
 
-def run(code: str, *, env: dict[str, str] | None = None, cwd: Path | None = None, data: str | None = None) -> Result:
+def run(
+    code: str,
+    *,
+    env: dict[str, str] | None = None,
+    cwd: Path | None = None,
+    data: str | None = None,
+    deadline_seconds: float = DEADLINE_SECONDS,
+) -> Result:
     """Run code in a fresh interpreter that has imported strongroom and the tests' helpers."""
     done = subprocess.run(
         _command(code),
@@ -92,14 +99,20 @@ def run(code: str, *, env: dict[str, str] | None = None, cwd: Path | None = None
         capture_output=True,
         text=True,
         check=False,
-        timeout=DEADLINE_SECONDS,
+        timeout=deadline_seconds,
     )
     return Result(done.returncode, done.stdout, done.stderr)
 
 
-def succeed(code: str, *, env: dict[str, str] | None = None, data: str | None = None) -> str:
+def succeed(
+    code: str,
+    *,
+    env: dict[str, str] | None = None,
+    data: str | None = None,
+    deadline_seconds: float = DEADLINE_SECONDS,
+) -> str:
     """Run code that must end well, and return what it printed. Exit code 77 is a named skip."""
-    result = run(code, env=env, data=data)
+    result = run(code, env=env, data=data, deadline_seconds=deadline_seconds)
     if result.code == 77:
         import pytest  # children import this module too, and it takes its time
 
