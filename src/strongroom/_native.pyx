@@ -44,6 +44,19 @@ from strongroom.exceptions import (
 
 from strongroom._contract cimport *  # that file is this one's list of what it uses of the C headers
 
+cdef extern from "Python.h":
+    ctypedef struct PyInterpreterState:
+        pass
+    PyInterpreterState *PyInterpreterState_Get()
+    PyInterpreterState *PyInterpreterState_Main()
+
+# One pool, one key and one list of blocks for the process, guarded by one interpreter lock: another interpreter may have
+# its own, and may end before the process does.
+if PyInterpreterState_Get() != PyInterpreterState_Main():
+    raise ImportError(
+        "strongroom works in the main interpreter of a process only: use it there, or in a process of its own, and pass "
+        "what was computed to the sub-interpreter")
+
 cdef size_t _page_size
 
 #: The names of the steps of a block, in the order of ``enum sr_step``.
