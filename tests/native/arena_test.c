@@ -213,7 +213,8 @@ static void fuzz(uintptr_t base, uint32_t stride, uint32_t count, size_t steps, 
         if (fulls > 0 && below(chance, 16 * (size_t)count) == 0) {
             taking_of_8 = below(chance, 9); /* nothing else and neither among them: full and empty by turns */
         }
-        int is_right = below(chance, 8) < taking_of_8 ? take_step(&one, &other, chance) : give_step(&one, &other, chance);
+        int is_taking = below(chance, 8) < taking_of_8;
+        int is_right = is_taking ? take_step(&one, &other, chance) : give_step(&one, &other, chance);
         if (!is_right || one.arena.taken != count - waiting(&other)
             || (step % looks == 0 && !is_like_model(&one, &other))) {
             break;

@@ -202,7 +202,7 @@ void sr_pool_give(sr_slot *slot)
         sr_blocks_die(SR_DAMAGED_CANARY);
     }
     if (sr_is_full(one)) {
-        sr_row_move_first(one);
+        sr_row_move_forward(one);
     }
     int result = sr_arena_give(&one->arena, (uintptr_t)start);
     assert(result == 0);

@@ -105,10 +105,20 @@ void sr_row_remove(sr_pooled *one)
     row->unused--;
 }
 
-void sr_row_move_first(sr_pooled *one)
+/* First of all, and the slot given back a moment ago would be the next one taken. */
+void sr_row_move_forward(sr_pooled *one)
 {
-    unlink_from(sr_row_of(one), one);
-    link_first(sr_row_of(one), one);
+    sr_row *row = sr_row_of(one);
+    unlink_from(row, one);
+    sr_pooled *first = row->first;
+    if (first == NULL || sr_is_full(first)) {
+        link_first(row, one);
+    } else {
+        one->previous = first;
+        one->next = first->next;
+        *(one->next != NULL ? &one->next->previous : &row->last) = one;
+        first->next = one;
+    }
 }
 
 void sr_row_move_last(sr_pooled *one)

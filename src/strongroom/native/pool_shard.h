@@ -46,8 +46,9 @@ sr_pooled *sr_row_find(const sr_row *row, unsigned required);
 void sr_row_add(sr_pooled *one);
 void sr_row_remove(sr_pooled *one);
 
-/* Its first free slot was given back, or its last one taken: among those that have one, or after them. */
-void sr_row_move_first(sr_pooled *one);
+/* Its first free slot is given back now: behind the one that slots are taken from, or to that place if there is none.
+ * Its last one was taken: after all that have one. */
+void sr_row_move_forward(sr_pooled *one);
 void sr_row_move_last(sr_pooled *one);
 
 /* Some arena of the shard of which no slot is taken, or NULL. */
