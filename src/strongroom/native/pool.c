@@ -208,8 +208,8 @@ void sr_pool_give(sr_slot *slot)
     assert(result == 0);
     (void)result;
     if (one->arena.taken == 0 && ++sr_row_of(one)->unused > 1) {
-        unused = one;
-        sr_row_remove(one);
+        unused = sr_row_dispensable(one);
+        sr_row_remove(unused);
     }
     sr_shard_leave(one->shard);
     slot->home = NULL;

@@ -127,6 +127,18 @@ void sr_row_move_last(sr_pooled *one)
     link_last(sr_row_of(one), one);
 }
 
+sr_pooled *sr_row_dispensable(sr_pooled *one)
+{
+    sr_pooled *other = (one->refused & WANTED) != 0 ? NULL : sr_row_of(one)->first;
+    while (other != NULL && !sr_is_full(other)) {
+        if (other->arena.taken == 0 && (other->refused & WANTED) != 0) {
+            return other;
+        }
+        other = other->next;
+    }
+    return one;
+}
+
 sr_pooled *sr_shard_next(const sr_shard *shard, const sr_pooled *one)
 {
     const sr_row *rows = &shard->rows[0][0];

@@ -51,6 +51,10 @@ void sr_row_remove(sr_pooled *one);
 void sr_row_move_forward(sr_pooled *one);
 void sr_row_move_last(sr_pooled *one);
 
+/* Which arena of its row to give back when `one` is not the only one of which no slot is taken: one that lacks what
+ * most secrets require, or itself. */
+sr_pooled *sr_row_dispensable(sr_pooled *one);
+
 /* Some arena of the shard of which no slot is taken, or NULL. */
 sr_pooled *sr_shard_unused(const sr_shard *shard);
 
