@@ -33,7 +33,8 @@ UNUSED static void begin_pool(void)
 
 /* ---- backings ---- */
 
-/* Kernels before 5.14 have no secret memory, and some machines switch it off. */
+#define NO_SECRETMEM "this kernel has none (memfd_secret: Linux 5.14; boot with secretmem.enable=1 before 6.5)"
+
 UNUSED static int has_backing(sr_backing backing)
 {
     static int is_known, has_secretmem;

@@ -1,5 +1,5 @@
-/* The pool at a lock limit of 64 KiB, as a user without privileges has it: how many secrets fit, what stands in for pages
- * that the system refuses, and pages without a lock for those who can do without. */
+/* The pool at a lock limit of 64 KiB, as a user without privileges has it: how many secrets fit, what stands in for
+ * pages that the system refuses, and pages without a lock for those who can do without. */
 #define _GNU_SOURCE
 #include "pool_check.h"
 
@@ -195,7 +195,7 @@ int main(void)
 #else
     for (sr_backing backing = 0; backing < SR_BACKING_COUNT; backing++) {
         if (!has_backing(backing)) {
-            skip("secret memory at the lock limit", "this kernel has none (memfd_secret, Linux 5.14; secretmem.enable)");
+            skip("secret memory at the lock limit", NO_SECRETMEM);
             continue;
         }
         check_in_child("a thousand secrets fit under a small limit", fill_up, &backing);

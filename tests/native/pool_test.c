@@ -248,7 +248,7 @@ int main(void)
     begin_pool();
     for (sr_backing backing = 0; backing < SR_BACKING_COUNT; backing++) {
         if (!has_backing(backing)) {
-            skip("slots in secret memory", "this kernel has none (memfd_secret, Linux 5.14; secretmem.enable)");
+            skip("slots in secret memory", NO_SECRETMEM);
             continue;
         }
         test_layouts(backing);
