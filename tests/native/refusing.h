@@ -8,9 +8,14 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <sys/types.h>
 #include <sys/uio.h>
 #include <unistd.h>
+
+#ifndef SYS_memfd_secret
+#define SYS_memfd_secret 447 /* the same on every architecture that has it */
+#endif
 
 static int refuse_at;        /* which call from now on; 0 for none */
 static int is_for_good;      /* and every one after it */
@@ -50,6 +55,7 @@ REFUSABLE(int, mprotect, (void *address, size_t size, int protection), (address,
 REFUSABLE(int, mlock, (const void *address, size_t size), (address, size))
 REFUSABLE(int, munlock, (const void *address, size_t size), (address, size))
 REFUSABLE(int, madvise, (void *address, size_t size, int advice), (address, size, advice))
+REFUSABLE(int, ftruncate, (int file, off_t size), (file, size))
 REFUSABLE(int, pipe, (int ends[2]), (ends))
 REFUSABLE(ssize_t, read, (int file, void *to, size_t size), (file, to, size))
 REFUSABLE(ssize_t, write, (int file, const void *from, size_t size), (file, from, size))
@@ -72,6 +78,19 @@ void *__wrap_mmap(void *address, size_t size, int protection, int flags, int fil
                               : __real_mmap(address, size, protection, flags & ~MAP_HUGETLB, file, offset);
 }
 
+void *__real_mremap(void *address, size_t size, size_t new_size, int flags, ...);
+void *__wrap_mremap(void *address, size_t size, size_t new_size, int flags, ...);
+
+/* Of all its uses only that with MREMAP_FIXED has a fifth argument, and that is the one the native sources make. */
+void *__wrap_mremap(void *address, size_t size, size_t new_size, int flags, ...)
+{
+    va_list rest;
+    va_start(rest, flags);
+    void *to = va_arg(rest, void *);
+    va_end(rest);
+    return is_refused("mremap") ? MAP_FAILED : __real_mremap(address, size, new_size, flags, to);
+}
+
 long __real_syscall(long number, ...);
 long __wrap_syscall(long number, ...);
 
@@ -81,7 +100,8 @@ long __wrap_syscall(long number, ...)
     va_start(rest, number);
     long first = va_arg(rest, long), second = va_arg(rest, long), third = va_arg(rest, long);
     va_end(rest);
-    return is_refused("mseal") ? -1 : __real_syscall(number, first, second, third);
+    const char *name = number == SYS_memfd_secret ? "memfd_secret" : "mseal";
+    return is_refused(name) ? -1 : __real_syscall(number, first, second, third);
 }
 
 #endif

@@ -2,6 +2,7 @@
 #ifndef SR_REGION_CHECK_H
 #define SR_REGION_CHECK_H
 
+#include "chance.h"
 #include "check.h"
 #include "generation.h"
 #include "region.h"
@@ -184,21 +185,6 @@ UNUSED static const char *seen(const sr_region *region, size_t first, size_t cou
                                    pages[i].permissions, pages[i].is_locked ? "/lo" : "");
     }
     return text;
-}
-
-/* ---- chance that can be repeated ---- */
-
-UNUSED static uint64_t draw(uint64_t *state)
-{
-    *state ^= *state << 13; /* xorshift64 */
-    *state ^= *state >> 7;
-    *state ^= *state << 17;
-    return *state;
-}
-
-UNUSED static size_t below(uint64_t *state, size_t limit)
-{
-    return (size_t)(draw(state) >> 11) % limit;
 }
 
 #endif

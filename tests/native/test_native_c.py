@@ -37,10 +37,16 @@ Programs: TypeAlias = dict[tuple[Path, str], "Future[Path]"]
 HEAP = ("malloc", "realloc")
 CALLS = (
     *("mmap", "munmap", "mprotect", "mlock", "munlock", "madvise", "syscall", "pipe", "read", "write"),
-    *("process_vm_readv", "process_vm_writev"),
+    *("process_vm_readv", "process_vm_writev", "ftruncate", "mremap"),
 )
 #: What a program replaces, to make it fail when it likes: the linker sends every call of these to ``__wrap_…``.
-WRAPPED = {"pagemap_test": HEAP, "region_refused_test": CALLS, "region_making_test": CALLS, "region_heap_test": HEAP}
+WRAPPED = {
+    "pagemap_test": HEAP,
+    "region_refused_test": CALLS,
+    "region_making_test": CALLS,
+    "region_heap_test": HEAP,
+    "pool_refused_test": (*CALLS, "malloc", "free"),
+}
 
 pytestmark = pytest.mark.skipif(
     not sys.platform.startswith("linux"),

@@ -176,9 +176,6 @@ int sr_pool_take(size_t size, sr_backing backing, unsigned required, int may_gro
     if (grow(mine, kind, size, backing, required, slot, error) == 0) {
         return 0;
     }
-    if (!sr_os_is_lock_limit(error)) {
-        return -1;
-    }
     for (unsigned larger = kind; larger < SR_SLOT_KINDS; larger++) {
         for (unsigned i = 0; i < SR_POOL_SHARDS; i++) {
             if (take_free((mine + i) % SR_POOL_SHARDS, larger, size, backing, required, slot)) {
@@ -186,7 +183,8 @@ int sr_pool_take(size_t size, sr_backing backing, unsigned required, int may_gro
             }
         }
     }
-    return sr_pool_trim() != 0 ? grow(mine, kind, size, backing, required, slot, error) : -1;
+    int is_worth_trying = sr_os_is_lock_limit(error) && sr_pool_trim() != 0;
+    return is_worth_trying ? grow(mine, kind, size, backing, required, slot, error) : -1;
 }
 
 void sr_pool_give(sr_slot *slot)
@@ -202,14 +200,14 @@ void sr_pool_give(sr_slot *slot)
         sr_blocks_die(SR_DAMAGED_CANARY);
     }
     if (sr_is_full(one)) {
-        sr_row_move_first(one);
+        sr_row_move_forward(one);
     }
     int result = sr_arena_give(&one->arena, (uintptr_t)start);
     assert(result == 0);
     (void)result;
     if (one->arena.taken == 0 && ++sr_row_of(one)->unused > 1) {
-        unused = one;
-        sr_row_remove(one);
+        unused = sr_row_dispensable(one);
+        sr_row_remove(unused);
     }
     sr_shard_leave(one->shard);
     slot->home = NULL;

@@ -7,15 +7,16 @@
  *                        |<-------- stride --------->|<-------- stride --------->|
  *
  * A secret ends where its slot ends; all before it in the slot is canary, SR_CANARY_SIZE bytes at least. One byte past
- * a secret is the next slot's canary (or zeros, where that is free), or the guard page; one byte before it its own. They
- * are looked at whenever sr_slot_is_intact is asked, and when a slot is given back. A free slot is all zeros, which is
- * checked when it is taken: whoever wrote there through a pointer kept too long is found out then.
+ * a secret is the next slot's canary (or zeros, where that is free), or the guard page; one byte before it its own.
+ * They are looked at whenever sr_slot_is_intact is asked, and when a slot is given back. A free slot is all zeros,
+ * which is checked when it is taken: whoever wrote there through a pointer kept too long is found out then.
  *
  * The pages stay READ_WRITE: a change of protection costs more than everything else here together, and far more as soon
  * as the process has a second thread.
  *
  * Arenas belong to one of SR_POOL_SHARDS shards, each with a mutex of its own; a thread takes from its own shard unless
- * the lock limit forces it to look into the others. A slot goes back to where it came from, whoever gives it back.
+ * it is refused more pages and has to look into the others. A slot goes back to where it came from, whoever gives it
+ * back.
  */
 #ifndef SR_POOL_H
 #define SR_POOL_H
@@ -40,7 +41,8 @@ typedef struct sr_slot {
 
 /* Take a slot for `size` bytes, 1 to SR_SLOT_MAX_SIZE, zero-filled, in pages that have the backing and every step of
  * `required` (guarded.h). 0: done. 1: there is none free, and with `may_grow` 0 none is made. -1: the system refuses
- * more pages, says *error, and no free slot of a larger size stands in for one. sr_blocks_begin came before. */
+ * more pages, says *error, and no free slot of a larger size or of another thread stands in for one. sr_blocks_begin
+ * came before. */
 int sr_pool_take(size_t size, sr_backing backing, unsigned required, int may_grow, sr_slot *slot, sr_error *error);
 
 /* Wipe a slot and give it back. A damaged canary ends the process, after the wiping. */

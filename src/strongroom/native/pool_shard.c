@@ -105,16 +105,38 @@ void sr_row_remove(sr_pooled *one)
     row->unused--;
 }
 
-void sr_row_move_first(sr_pooled *one)
+/* First of all, and the slot given back a moment ago would be the next one taken. */
+void sr_row_move_forward(sr_pooled *one)
 {
-    unlink_from(sr_row_of(one), one);
-    link_first(sr_row_of(one), one);
+    sr_row *row = sr_row_of(one);
+    unlink_from(row, one);
+    sr_pooled *first = row->first;
+    if (first == NULL || sr_is_full(first)) {
+        link_first(row, one);
+    } else {
+        one->previous = first;
+        one->next = first->next;
+        *(one->next != NULL ? &one->next->previous : &row->last) = one;
+        first->next = one;
+    }
 }
 
 void sr_row_move_last(sr_pooled *one)
 {
     unlink_from(sr_row_of(one), one);
     link_last(sr_row_of(one), one);
+}
+
+sr_pooled *sr_row_dispensable(sr_pooled *one)
+{
+    sr_pooled *other = (one->refused & WANTED) != 0 ? NULL : sr_row_of(one)->first;
+    while (other != NULL && !sr_is_full(other)) {
+        if (other->arena.taken == 0 && (other->refused & WANTED) != 0) {
+            return other;
+        }
+        other = other->next;
+    }
+    return one;
 }
 
 sr_pooled *sr_shard_next(const sr_shard *shard, const sr_pooled *one)

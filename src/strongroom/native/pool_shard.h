@@ -46,9 +46,14 @@ sr_pooled *sr_row_find(const sr_row *row, unsigned required);
 void sr_row_add(sr_pooled *one);
 void sr_row_remove(sr_pooled *one);
 
-/* Its first free slot was given back, or its last one taken: among those that have one, or after them. */
-void sr_row_move_first(sr_pooled *one);
+/* Its first free slot is given back now: behind the one that slots are taken from, or to that place if there is none.
+ * Its last one was taken: after all that have one. */
+void sr_row_move_forward(sr_pooled *one);
 void sr_row_move_last(sr_pooled *one);
+
+/* Which arena of its row to give back when `one` is not the only one of which no slot is taken: one that lacks what
+ * most secrets require, or itself. */
+sr_pooled *sr_row_dispensable(sr_pooled *one);
 
 /* Some arena of the shard of which no slot is taken, or NULL. */
 sr_pooled *sr_shard_unused(const sr_shard *shard);
