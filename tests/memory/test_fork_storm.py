@@ -12,8 +12,8 @@ from strongroom import LockedBuffer
 pytestmark = needs.fork
 QUIET = {"PYTHONWARNINGS": "ignore::DeprecationWarning"}  # 3.12 and later: fork beside threads
 
-#: Enough for each kind of work to be under way at some fork: with one lock of ours left out of the at-fork handler, one
-#: child in about thirty hung.
+#: Enough for each kind of work to be under way at some fork: with the mutex of the blocks left out of the at-fork
+#: handler, more than one child in twenty hung.
 FORKS = 300
 
 
