@@ -1,5 +1,6 @@
 """Real forks: what was read back before one is verified neither in the parent nor in the child."""
 
+import pickle
 import platform
 
 import pytest
@@ -36,6 +37,16 @@ def test_the_child_and_its_child_believe_nothing_inherited(backing: str) -> None
     with LockedBuffer(32, backing=backing, isolated=True) as buffer:
         before = buffer.guarantees()
         assert forked(lambda: (len(verified(before)), forked(lambda: len(verified(before))))) == "(0, '0')"
+
+
+def test_evidence_can_be_sent_elsewhere() -> None:
+    """Pickled and read again here it says the same, and a fork outdates it as well."""
+    with LockedBuffer(32, isolated=True) as buffer:
+        found = buffer.guarantees()
+        sent = pickle.loads(pickle.dumps(found))
+        assert sent == found
+        forked(lambda: None)
+        assert verified(sent) == set()
 
 
 def test_a_childs_own_evidence_is_verified() -> None:
