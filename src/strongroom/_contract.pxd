@@ -53,6 +53,7 @@ cdef extern from "native/sr_os.h" nogil:
         unsigned protection
         unsigned allocation_protection
         unsigned type
+    int sr_os_is_locked(void *address, size_t size)
     int sr_os_query(size_t address, sr_span *span, sr_error *error)
     int sr_os_copy(void *to, const void *source, size_t size, sr_error *error)
     int sr_os_working_set(size_t *minimum, size_t *maximum, sr_error *error)
@@ -83,6 +84,7 @@ cdef extern from "native/names.h" nogil:
 
 cdef extern from "native/generation.h" nogil:
     uint64_t sr_generation()
+    uint64_t sr_forks()
 
 cdef extern from "native/canary.h" nogil:
     enum: SR_CANARY_SIZE

@@ -4,12 +4,16 @@ A guarantee is one of ten promises. For each the system is asked, and afterwards
 is one of four words:
 
 ``verified``     read back from the operating system: its listing says so, or shows memory that has it by nature
-``requested``    asked for and not refused, but this system offers no way to read it back
+``requested``    asked for and not refused, but not read back: there is no way to, or it was before a fork
 ``unavailable``  this kind of memory, or this system, cannot give it
 ``refused``      asked for, and the system said no
 """
 
 from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 __all__ = [
     "ALL",
@@ -69,20 +73,39 @@ class Evidence:
         state: ``verified``, ``requested``, ``unavailable`` or ``refused``.
         source: Where that was read, or which call said it, in words for a log.
         time: When, in seconds since the epoch, not rounded.
+        is_current: Asked whenever ``state`` or ``source`` is read: whether what was read back then can still be taken
+            for the truth. ``None``: always.
 
-    Attributes: ``state``, ``source`` and ``time``, as above. Two are equal if all three are.
+    Attributes: ``state``, ``source`` and ``time``, as above; what was ``verified`` is ``requested`` from the moment on
+    when it is no longer current, and ``source`` says so. Two are equal if they say the same now.
+
+    Platform notes: what ``guarantees()`` returns is current until this process forks, and never in a child.
 
     Does not protect against: change. It tells of that time; the system may have been told otherwise since.
 
     Version added: 0.1.
     """
 
-    __slots__ = ("source", "state", "time")
+    __slots__ = ("_is_current", "_source", "_state", "time")
 
-    def __init__(self, state: str, source: str, time: float) -> None:
-        self.state = state
-        self.source = source
+    def __init__(self, state: str, source: str, time: float, is_current: Callable[[], bool] | None = None) -> None:
+        self._state = state
+        self._source = source
         self.time = time
+        self._is_current = is_current
+
+    def _is_outdated(self) -> bool:
+        return self._state == VERIFIED and self._is_current is not None and not self._is_current()
+
+    @property
+    def state(self) -> str:
+        """The word for it. Version added: 0.1."""
+        return REQUESTED if self._is_outdated() else self._state
+
+    @property
+    def source(self) -> str:
+        """Where that was read. Version added: 0.1."""
+        return f"read back before a fork, ask again ({self._source})" if self._is_outdated() else self._source
 
     def __repr__(self) -> str:
         return f"Evidence({self.state!r}, {self.source!r}, {self.time!r})"
@@ -93,7 +116,7 @@ class Evidence:
         return (self.state, self.source, self.time) == (other.state, other.source, other.time)
 
     def __hash__(self) -> int:
-        return hash((self.state, self.source, self.time))
+        return hash(self.time)  # what stays the same
 
 
 class Guarantees(dict[str, Evidence]):
@@ -104,7 +127,8 @@ class Guarantees(dict[str, Evidence]):
     Raises:
         KeyError: It was asked for a name that is not one of a guarantee.
 
-    Does not protect against: change. It is not brought up to date; ask the buffer again.
+    Does not protect against: change. It is not brought up to date; ask the buffer again. After a fork nothing in it is
+    ``verified`` any more, see :class:`~strongroom.Evidence`.
 
     Version added: 0.1.
     """

@@ -1,9 +1,11 @@
 """Worker processes that are started afresh, as multiprocessing does everywhere but by fork."""
 
+from multiprocessing import reduction
+
 import pytest
 
 from children import succeed
-from strongroom import Secret
+from strongroom import LockedBuffer, Secret
 
 
 def test_a_spawned_worker_is_unaffected() -> None:
@@ -17,9 +19,9 @@ def test_a_spawned_worker_is_unaffected() -> None:
     """).split() == ["3"]
 
 
-def test_a_secret_does_not_travel_to_a_worker() -> None:
-    """multiprocessing cannot pickle it, and says why."""
-    import multiprocessing.reduction as reduction
-
-    with pytest.raises(TypeError, match="pickled"):
-        reduction.ForkingPickler.dumps(Secret.random(3))
+def test_nothing_travels_to_a_worker() -> None:
+    """multiprocessing cannot pickle secrets, buffers and accesses, and says why."""
+    with LockedBuffer(3) as buffer:
+        for thing in (Secret.random(3), buffer, buffer.open()):
+            with pytest.raises(TypeError, match="pickled"):
+                reduction.ForkingPickler.dumps(thing)

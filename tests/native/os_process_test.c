@@ -97,6 +97,14 @@ static void enter_and_leave(void *unused)
     CHECK("the handler ran in this process", ran_in == getpid());
 }
 
+static int runs_in_parent, was_held;
+
+static void in_parent(void)
+{
+    runs_in_parent++;
+    was_held += !sr_os_try_enter(SR_MUTEX_BLOCKS) && !sr_os_try_enter((sr_mutex)(SR_MUTEX_COUNT - 1));
+}
+
 static void *hold_for_a_while(void *unused)
 {
     (void)unused;
@@ -114,7 +122,7 @@ static void test_at_fork(void)
 {
     sr_error error;
     runs_in_child = mmap(NULL, page, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    CHECK("at_fork succeeds", sr_os_at_fork(in_child, &error) == 0);
+    CHECK("at_fork succeeds", sr_os_at_fork(in_parent, in_child, &error) == 0);
     check_in_child("mutexes are free in a child", enter_and_leave, NULL);
     CHECK("the handler ran once, and not here", *runs_in_child == 1 && ran_in == 0);
 
@@ -128,6 +136,7 @@ static void test_at_fork(void)
     pthread_join(holder, NULL);
     enter_and_leave((ran_in = getpid(), NULL)); /* and the parent's are free again */
     CHECK("the handler ran once for each child", *runs_in_child == 2);
+    CHECK("and so did the parent's, here, where nobody could enter", runs_in_parent == 2 && was_held == 2);
 }
 
 static void fill(void *unused)

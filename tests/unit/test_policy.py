@@ -60,7 +60,8 @@ def test_locked_memory_that_cannot_have_a_guarantee_refuses_before_it_is_made(na
             LockedBuffer(32, backing="locked", policy=policy)
     else:
         with LockedBuffer(32, backing="locked", policy=policy) as buffer:
-            assert buffer.guarantees()[name].state == ("verified" if PLATFORM == "linux" else "requested")
+            told = {"verified"} if PLATFORM == "linux" else {"verified", "requested"}
+            assert buffer.guarantees()[name].state in told
 
 
 def test_what_only_secret_memory_has_decides_auto(monkeypatch: pytest.MonkeyPatch) -> None:

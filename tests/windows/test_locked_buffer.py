@@ -84,13 +84,47 @@ def test_pages_that_become_inaccessible_keep_their_lock_only_here() -> None:
         assert windows.kernel32.VirtualProtect(start, PAGE, old.value, ctypes.byref(old))
 
 
-def test_guarantees_say_what_was_asked_for() -> None:
-    """Nothing is read back from Windows yet, so nothing is called verified; what it lacks is named."""
-    with LockedBuffer(32) as buffer:
+def states(buffer: LockedBuffer) -> dict[str, str]:
+    """Return the words of a buffer's guarantees."""
+    return {name: one.state for name, one in buffer.guarantees().items()}
+
+
+def test_guarantees_are_read_back() -> None:
+    """VirtualQuery shows guards and private pages; what Windows lacks is unavailable, and says why."""
+    with LockedBuffer(32, isolated=True) as buffer:
         got = buffer.guarantees()
-    assert {name for name, one in got.items() if one.state == "requested"} == {"LOCKED", "NOT_IN_CHILD", "GUARDED"}
-    assert {one.state for one in got.values()} == {"requested", "unavailable"}
+        words = states(buffer)
+    assert (words["GUARDED"], words["NOT_IN_CHILD"]) == ("verified", "verified")
+    rest = {name: state for name, state in words.items() if name not in ("LOCKED", "GUARDED", "NOT_IN_CHILD")}
+    assert set(rest.values()) == {"unavailable"}
+    assert "VirtualQuery" in got["GUARDED"].source
     assert "read-only" in got["CLOSED_AT_REST"].source
+
+
+def test_a_lock_is_verified_by_its_bit() -> None:
+    """QueryWorkingSetEx's Locked bit; under Wine, which never sets it, the lock stays what VirtualLock said."""
+    with LockedBuffer(2 * PAGE, isolated=True) as buffer:
+        one = buffer.guarantees()["LOCKED"]
+    assert "QueryWorkingSetEx" in one.source
+    assert one.state == ("requested" if windows.HAS_WINE else "verified")
+
+
+def test_a_page_that_somebody_closed_is_no_longer_called_locked() -> None:
+    """An inaccessible page has lost its lock on Windows: refused, though VirtualLock had succeeded."""
+    with LockedBuffer(32, isolated=True) as buffer:
+        start, old = first_page(buffer), ctypes.c_ulong()
+        assert windows.kernel32.VirtualProtect(start, PAGE, 1, ctypes.byref(old))
+        assert states(buffer)["LOCKED"] == "refused"
+        assert windows.kernel32.VirtualProtect(start, PAGE, old.value, ctypes.byref(old))
+        assert states(buffer)["LOCKED"] != "refused"
+
+
+def test_a_guard_that_somebody_opened_is_seen() -> None:
+    """Committing the page behind the last byte refutes GUARDED."""
+    with LockedBuffer(32, isolated=True) as buffer:
+        above = first_page(buffer) + PAGE
+        assert windows.kernel32.VirtualAlloc(above, PAGE, windows.MEM_COMMIT, READ_WRITE) == above
+        assert states(buffer)["GUARDED"] == "refused"
 
 
 @under_wine

@@ -7,27 +7,37 @@ from itertools import pairwise
 
 from strongroom import _native
 from strongroom import guarantees as words
-from strongroom._os import LOCKS_INACCESSIBLE_PAGES, PLATFORM, procfs
+from strongroom._os import PLATFORM, procfs
+from strongroom.buffers.promises import STEP_OF, promised
+from strongroom.buffers.spans import Span, judge_spans
 from strongroom.exceptions import NO_SUCH_CALL, reason_of
 from strongroom.guarantees import Evidence, Guarantees
 
-__all__ = ["Steps", "collect", "judge_smaps", "judge_steps"]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+__all__ = ["Steps", "collect", "forget", "judge_smaps", "judge_steps", "recall"]
 
 #: For each step of the native layer: None if it was done, else the call that failed and its code.
 Steps = dict[str, "tuple[str, int] | None"]
 
-_SMAPS = "/proc/self/smaps"
+_SMAPS = "/proc/self/smaps, proc_pid_smaps(5)"
 _SECRET_PATH = "/secretmem"  # noqa: S105 - a path, as the kernel spells it
 
-#: The native layer's step that asks for each of these.
-_ASKED = {
-    words.LOCKED: "LOCK",
-    words.NO_DUMP: "NO_DUMP",
-    words.NOT_IN_CHILD: "NOT_IN_CHILD",
-    words.NO_MERGE: "NO_MERGE",
-}
 #: The VmFlag that bears each of these out; proc_pid_smaps(5).
 _FLAG = {words.LOCKED: "lo", words.NO_DUMP: "dd", words.NOT_IN_CHILD: "dc", words.FIXED_LAYOUT: "sl"}
+#: What secret memory has without a call for it; NOT_IN_CHILD is none of these.
+_BY_SECRETMEM = frozenset(words.ALL).difference(
+    (words.NOT_IN_CHILD, words.GUARDED, words.CLOSED_AT_REST, words.FIXED_LAYOUT)
+)
+#: Why memory that is not secret memory goes without.
+_LACKING = {
+    words.UNREADABLE_BY_OTHERS: "a debugger, and who the system lets act as one, reads locked pages",
+    words.NO_MIGRATION: "a lock keeps a page in RAM, not in its place there",
+    words.FIXED_LAYOUT: "no call was made for it: the pages can be changed and unmapped",
+    words.NEVER_WRITTEN: "hibernation writes locked pages to disk",
+}
 
 
 def _reason(failure: tuple[str, int]) -> str:
@@ -35,26 +45,26 @@ def _reason(failure: tuple[str, int]) -> str:
     return f"{call}: {reason_of(code)}"
 
 
-def judge_steps(steps: Steps, is_secretmem: bool, now: float) -> Guarantees:
+def judge_steps(steps: Steps, is_secretmem: bool, now: float, platform: str = PLATFORM) -> Guarantees:
     """What can be said from the calls' own answers alone: nothing is verified."""
     found = Guarantees()
     for name in words.ALL:
-        step = _ASKED.get(name)
+        step = STEP_OF.get(name)
         failure = steps[step] if step is not None else None
         if failure is not None:
             state = words.UNAVAILABLE if failure[1] == NO_SUCH_CALL else words.REFUSED
             found[name] = Evidence(state, _reason(failure), now)
-        elif step is not None:
-            made = "memfd_secret(2)" if is_secretmem and name != words.NOT_IN_CHILD else "the call"
-            found[name] = Evidence(words.REQUESTED, f"{made} succeeded", now)
-        elif name == words.CLOSED_AT_REST and not LOCKS_INACCESSIBLE_PAGES:
-            found[name] = Evidence(words.UNAVAILABLE, "read-only: this system unlocks inaccessible pages", now)
-        elif name in (words.GUARDED, words.CLOSED_AT_REST):
-            found[name] = Evidence(words.REQUESTED, "by the layout of the block", now)
-        elif is_secretmem and name != words.FIXED_LAYOUT:
-            found[name] = Evidence(words.REQUESTED, "memfd_secret(2) succeeded", now)
+        elif is_secretmem and name in _BY_SECRETMEM:
+            found[name] = Evidence(words.REQUESTED, "memfd_secret(2): succeeded, not read back", now)
+        elif step is not None or name == words.GUARDED:
+            found[name] = Evidence(words.REQUESTED, promised(platform, name), now)
+        elif name == words.CLOSED_AT_REST and platform == "windows":
+            source = "read-only at rest: Windows unlocks inaccessible pages (winerror.h, ERROR_WAS_UNLOCKED)"
+            found[name] = Evidence(words.UNAVAILABLE, source, now)
+        elif name == words.CLOSED_AT_REST:
+            found[name] = Evidence(words.REQUESTED, promised(platform, name), now)
         else:
-            found[name] = Evidence(words.UNAVAILABLE, "this kind of memory does not have it", now)
+            found[name] = Evidence(words.UNAVAILABLE, _LACKING[name], now)
     return found
 
 
@@ -93,49 +103,108 @@ def judge_smaps(
         set_state(words.CLOSED_AT_REST, words.REQUESTED, "open at this moment")
     if all(m.path.startswith(_SECRET_PATH) for m in pages):
         why = {
-            words.UNREADABLE_BY_OTHERS: "not in the kernel's own map, so no other process's read reaches it",
-            words.NO_MIGRATION: "its pages are unevictable and cannot be moved",
-            words.NEVER_WRITTEN: "neither swapped nor, while it exists, hibernated",
+            words.UNREADABLE_BY_OTHERS: "not in the kernel's own map, nor in any other process: memfd_secret(2)",
+            words.NO_MIGRATION: "its pages cannot be moved: mm/secretmem.c, secretmem_migrate_folio",
+            words.NEVER_WRITTEN: "neither swapped nor, while it exists, hibernated: memfd_secret(2)",
         }
         for name, reason in why.items():
-            set_state(name, words.VERIFIED, f"secret memory: {reason} (mm/secretmem.c)")
+            set_state(name, words.VERIFIED, f"a mapping of {_SECRET_PATH}, {reason}")
     else:
         found[words.NO_MIGRATION] = Evidence(
-            words.UNAVAILABLE, "the kernel may move a locked page and leave the old copy in free RAM", now
+            words.UNAVAILABLE,
+            "the kernel may move a locked page and leave the old copy in free RAM: sysctl "
+            "vm.compact_unevictable_allowed (admin-guide/sysctl/vm.rst), mlock(2)",
+            now,
         )
-        found[words.NEVER_WRITTEN] = Evidence(words.UNAVAILABLE, "hibernation writes locked pages to disk", now)
+        found[words.NEVER_WRITTEN] = Evidence(
+            words.UNAVAILABLE, "hibernation writes locked pages to disk: mlock(2)", now
+        )
         found[words.UNREADABLE_BY_OTHERS] = Evidence(
-            words.UNAVAILABLE, "root, and where ptrace allows it the same user, reads locked pages", now
+            words.UNAVAILABLE,
+            "root, and where ptrace(2) allows it the same user, reads locked pages: proc_pid_mem(5)",
+            now,
         )
     return found
 
 
-def judge_slot(found: Guarantees, now: float) -> Guarantees:
-    """What becomes of that where many small buffers share the pages: they are never closed, nor each guarded."""
+def judge_slot(found: Guarantees, now: float) -> None:
+    """Change that to what it is where many small buffers share the pages: they are never closed, nor each guarded."""
     found[words.GUARDED] = Evidence(
         words.UNAVAILABLE,
-        "shares pages with others: a canary before each, inaccessible pages around all (isolated=True: its own)",
+        "shares pages with others, a canary before each, inaccessible pages around all: isolated=True for its own",
         now,
     )
     found[words.CLOSED_AT_REST] = Evidence(
-        words.UNAVAILABLE, "shares pages with others, which stay accessible (isolated=True: its own)", now
+        words.UNAVAILABLE, "shares pages with others, which stay accessible: isolated=True for its own", now
     )
-    return found
+
+
+def _read(start: int, end: int, steps: Steps, is_secretmem: bool) -> Guarantees:
+    """Ask this system, the way it can be asked."""
+    now = time.time()
+    answers = judge_steps(steps, is_secretmem, now)
+    try:
+        if PLATFORM == "linux":
+            return judge_smaps(procfs.read_smaps(), start, end, steps, is_secretmem, now)
+        if PLATFORM == "windows":
+            size = end - start
+            listing = list(_spans(start - _native.PAGE_SIZE, end))
+            locked = _native.locked_pages(start, size)
+            return judge_spans(listing, start, end, locked, size // _native.PAGE_SIZE, answers, now)
+    except OSError:
+        pass  # /proc not mounted, or a query refused: what the calls said is all there is
+    return answers
+
+
+def _spans(start: int, last: int) -> Iterator[Span]:
+    """Windows' answers from one address up to another and what lies there."""
+    while start <= last:
+        span = _native.query(start)
+        yield span
+        start = span[0] + span[1]
+
+
+class _UntilFork:
+    """Whether this process has neither forked nor been forked since it had a number of forks behind it."""
+
+    __slots__ = ("forks",)
+
+    def __init__(self, forks: int) -> None:
+        self.forks = forks
+
+    def __call__(self) -> bool:
+        return self.forks == _native.forks()
 
 
 def collect(block: _native.Block) -> Guarantees:
-    """Read back what a live block has."""
+    """Read back what a live block has. What is verified is so until the next fork."""
+    is_current = _UntilFork(_native.forks())  # first: what a fork overtakes while it is read is outdated
     start, end, steps = block._layout()
-    is_secretmem = block.backing == "secretmem"
-    now = time.time()
-    found = _read_back(start, end, steps, is_secretmem, now)
-    return found if block.is_isolated else judge_slot(found, now)
+    found = _read(start, end, steps, block.backing == "secretmem")
+    if not block.is_isolated:
+        judge_slot(found, time.time())
+    return Guarantees({name: Evidence(one.state, one.source, one.time, is_current) for name, one in found.items()})
 
 
-def _read_back(start: int, end: int, steps: Steps, is_secretmem: bool, now: float) -> Guarantees:
-    if PLATFORM == "linux":
-        try:
-            return judge_smaps(procfs.read_smaps(), start, end, steps, is_secretmem, now)
-        except OSError:
-            pass  # /proc not mounted: what the calls said is all there is
-    return judge_steps(steps, is_secretmem, now)
+#: What was read back for each arena, and how many forks lay behind this process then.
+_remembered: dict[int, tuple[int, Guarantees]] = {}
+
+
+def recall(key: int, read: Callable[[], Guarantees]) -> Guarantees:
+    """What ``read`` returned for this key since the last fork, on either side of it; else what it returns now.
+
+    ``key`` is a number that no other arena of this process ever had or will have: never an address.
+    """
+    forks = _native.forks()
+    kept = _remembered.get(key)
+    if kept is None or kept[0] != forks:
+        for other, (since, _) in list(_remembered.items()):
+            if since != forks:
+                forget(other)
+        kept = _remembered[key] = forks, read()
+    return Guarantees(kept[1])
+
+
+def forget(key: int) -> None:
+    """Drop what is remembered for a key: its arena is gone, or is not what it was."""
+    _remembered.pop(key, None)

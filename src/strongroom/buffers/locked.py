@@ -136,8 +136,9 @@ class LockedBuffer(_native.Block):
         Raises:
             DestroyedError, ForkedError, PurgedError: There is nothing to ask about.
 
-        Platform notes: read back from ``/proc/self/smaps`` on Linux (about a millisecond); elsewhere what the calls
-        answered.
+        Platform notes: read back from ``/proc/self/smaps`` on Linux (about a millisecond), by VirtualQuery and
+        QueryWorkingSetEx on Windows; elsewhere what the calls answered. From the next fork on, in parent and child,
+        what was ``verified`` reads ``requested``: ask again.
 
         Version added: 0.1.
         """

@@ -28,4 +28,9 @@ static inline uint64_t sr_generation(void)
     return generation != 0 ? generation : sr_generation_renew();
 }
 
+/* How many forks lie behind this process: those it made and those that led to it. What was read of memory's
+ * state under another number was read before a fork. 0 before sr_generation_begin. The parent of a raw
+ * clone(2), and of vfork(2), which copies no memory, does not count it. */
+uint64_t sr_forks(void);
+
 #endif

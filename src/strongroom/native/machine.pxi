@@ -30,3 +30,18 @@ def set_working_set(minimum, maximum):
 def large_page_size():
     """Bytes in a large page, 0 where there is none."""
     return sr_os_large_page_size()
+
+
+def locked_pages(address, size):
+    """How many of the pages in a range of whole pages the system says are locked; 0 where it does not tell."""
+    cdef size_t first = _checked_number(address, "address"), count = _checked_number(size, "size") // _page_size
+    cdef size_t i, found = 0
+    with nogil:
+        for i in range(count):
+            found += sr_os_is_locked(<void *>(first + i * _page_size), _page_size) != 0
+    return found
+
+
+def forks():
+    """How many forks lie behind this process: those it made since its first block, and those that led to it."""
+    return sr_forks()

@@ -76,7 +76,7 @@ int sr_os_environment_wipe(const char *name, sr_error *error)
 /* Each one named: on macOS an initialized mutex is not all zeros. */
 static pthread_mutex_t mutexes[] = {PTHREAD_MUTEX_INITIALIZER, EIGHT_MUTEXES, SIXTEEN_MUTEXES, SIXTEEN_MUTEXES};
 _Static_assert(sizeof mutexes / sizeof mutexes[0] == SR_MUTEX_COUNT, "one initializer for each mutex");
-static void (*run_in_child)(void);
+static void (*run_in_parent)(void), (*run_in_child)(void);
 
 /* By turns, so that the first few threads never share one. */
 unsigned sr_os_thread_turn(void)
@@ -111,23 +111,30 @@ static void before_fork(void)
     }
 }
 
-static void after_fork_in_parent(void)
+static void leave_all(void)
 {
     for (int i = SR_MUTEX_COUNT - 1; i >= 0; i--) {
         pthread_mutex_unlock(&mutexes[i]);
     }
 }
 
+static void after_fork_in_parent(void)
+{
+    run_in_parent();
+    leave_all();
+}
+
 /* The forking thread holds every mutex and is the one thread the child has: unlocking is legal there. */
 static void after_fork_in_child(void)
 {
-    after_fork_in_parent();
+    leave_all();
     run_in_child();
 }
 
-int sr_os_at_fork(void (*in_child)(void), sr_error *error)
+int sr_os_at_fork(void (*in_parent)(void), void (*in_child)(void), sr_error *error)
 {
     assert(run_in_child == NULL);
+    run_in_parent = in_parent;
     run_in_child = in_child;
     int code = pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
     if (code != 0) {

@@ -68,8 +68,9 @@ void sr_os_leave(sr_mutex which)
     ReleaseSRWLockExclusive(&mutexes[which]);
 }
 
-int sr_os_at_fork(void (*in_child)(void), sr_error *error)
+int sr_os_at_fork(void (*in_parent)(void), void (*in_child)(void), sr_error *error)
 {
+    (void)in_parent;
     (void)in_child;
     (void)error;
     return 0;

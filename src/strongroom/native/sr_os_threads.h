@@ -24,9 +24,9 @@ void sr_os_enter(sr_mutex which);
 int sr_os_try_enter(sr_mutex which); /* 1 if entered, 0 if that would have to wait */
 void sr_os_leave(sr_mutex which);
 
-/* Call `in_child` in every child made by fork(), with all mutexes free. Once per process; async-signal-safe
- * work only in `in_child`. Succeeds and does nothing where there is no fork. */
-int sr_os_at_fork(void (*in_child)(void), sr_error *error);
+/* Call `in_child` in every child made by fork(), all mutexes free, and `in_parent` in its parent, all of them held. Once
+ * per process; async-signal-safe work only in both. Succeeds and does nothing where there is no fork. */
+int sr_os_at_fork(void (*in_parent)(void), void (*in_child)(void), sr_error *error);
 
 /* Fill a hole that sr_os_advise_not_in_child left in a child with inaccessible pages, unless something
  * else is mapped there already. Async-signal-safe; best effort. */
