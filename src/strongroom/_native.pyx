@@ -34,6 +34,7 @@ from libc.stdint cimport SIZE_MAX, UINTPTR_MAX, intptr_t, uint64_t
 from libc.stdlib cimport free, realloc
 from libc.string cimport memmove, memset
 
+import sys as _sys
 from _operator import _compare_digest
 
 from strongroom.exceptions import (
@@ -162,6 +163,7 @@ cdef enum Phase:
 include "native/block.pxi"
 include "native/view.pxi"
 include "native/sealed.pxi"
+include "native/ending.pxi"
 include "native/sources.pxi"
 include "native/protection.pxi"
 include "native/space.pxi"

@@ -41,13 +41,18 @@ cdef class Block(Keeper):
         self.purges = _purges
         if policy is not None:
             _host.fell_short(self, policy)
+        if _sites is not None:
+            _note_site(self)
 
     def __dealloc__(self):
         cdef sr_error error
+        site = None if _sites is None else _sites.pop(<size_t><PyObject *>self, None)
         if self.block.reservation != NULL and self.block.generation == sr_generation():
             if sr_block_destroy(&self.block, &error):
                 sr_block_forget(&self.block)  # what describes the memory goes now, the memory stays
                 _raise(&error)
+            if site is not None:
+                _tell_forgotten(self, site)
 
     cdef int create(self, size_t size, bint is_secretmem, bint may_fall_back, unsigned required,
                     sr_error *error) noexcept:

@@ -1,10 +1,13 @@
 #include "guarded.h"
 #include "generation.h"
+#include "sr_os_signals.h"
 
 #include <assert.h>
 #include <string.h>
 
-static sr_block *live; /* guarded by SR_MUTEX_BLOCKS */
+static sr_block *volatile live; /* guarded by SR_MUTEX_BLOCKS; read without it by sr_blocks_walk */
+static volatile int32_t walks;  /* how many of those are under way: nothing joins or leaves the list meanwhile */
+static uint64_t owner;          /* the process whose blocks these are */
 static unsigned char canary[SR_CANARY_SIZE]; /* drawn once, before the first block */
 
 /* ---- the list of live blocks ---- */
@@ -17,6 +20,7 @@ static void enlist(sr_block *block)
     if (live != NULL) {
         live->previous = block;
     }
+    sr_os_await_zero(&walks); /* and its barrier: who sees the block in the list sees what it links to */
     live = block;
     sr_os_leave(SR_MUTEX_BLOCKS);
 }
@@ -32,6 +36,7 @@ static void delist(sr_block *block)
     if (block->next != NULL) {
         block->next->previous = block->previous;
     }
+    sr_os_await_zero(&walks); /* one may have come as far as this block, which is about to go */
     sr_os_leave(SR_MUTEX_BLOCKS);
 }
 
@@ -48,6 +53,8 @@ static void forget_all_in_child(void)
         }
     }
     live = NULL;
+    walks = 0; /* those were threads of the parent's */
+    owner = sr_os_process_id();
 }
 
 /* ---- making one ---- */
@@ -60,6 +67,7 @@ int sr_blocks_begin(sr_error *error)
             || sr_os_random(canary, sizeof canary, error) != 0) {
             return -1;
         }
+        owner = sr_os_process_id();
         has_begun = 1;
     }
     return 0;
@@ -257,19 +265,19 @@ void sr_blocks_wipe_all(void)
     sr_os_leave(SR_MUTEX_BLOCKS);
 }
 
-/* Without the mutex: its holder may be the thread whose memory went wrong, and waiting is not allowed here.
- * The list is only ever changed by single pointer stores, so walking it forward ends. No checks either:
- * there may be more than one damaged block, and none of them changes what is to be done. */
-_Noreturn void sr_blocks_die(void)
+/* Without the mutex: its holder may be the thread whose memory went wrong, or the one that a signal interrupted. So who
+ * changes the list waits for the walks, and they wait for nobody. */
+void sr_blocks_walk(void (*visit)(const sr_block *block, const unsigned char *canary, int is_last), int is_last)
 {
-    sr_error ignored;
-    (void)sr_os_forbid_dumps(&ignored);
     (void)sr_generation();
-    for (sr_block *block = live; block != NULL; block = block->next) {
-        if (sr_block_protect(block, SR_READ_WRITE, &ignored) == 0) {
-            sr_os_wipe(block->pages, block->pages_size);
-        }
+    if (sr_os_process_id() != owner) { /* only shares our memory: vfork */
+        return;
     }
-    sr_os_die("strongroom: memory in front of a secret was overwritten (damaged canary). "
-              "Every secret has been wiped; ending the process.\n");
+    sr_os_add(&walks, 1);
+    for (const sr_block *block = live; block != NULL; block = block->next) {
+        visit(block, canary, is_last);
+    }
+    if (!is_last) { /* else nobody makes anything new, which nobody would wipe */
+        sr_os_add(&walks, -1);
+    }
 }

@@ -87,6 +87,14 @@ void sr_block_forget(sr_block *block);
 /* Wipe every live block of this process and leave its pages mapped, as accessible as they were. */
 void sr_blocks_wipe_all(void);
 
+/* Visit every live block, whatever other threads do and whatever this one was doing: waits for nothing. Nothing joins or
+ * leaves the list meanwhile; if the walk is_last, never again. A process that only shares this one's memory visits none. */
+void sr_blocks_walk(void (*visit)(const sr_block *block, const unsigned char *canary, int is_last), int is_last);
+
+/* Wipe every live block at once, in such a walk. Async-signal-safe. Pages are READ_WRITE afterwards if it is_last, else
+ * as accessible as they were. */
+void sr_blocks_wipe_at_once(int is_last);
+
 /* A canary is damaged, memory is not what it should be: forbid dumps, wipe every block, say so, abort. */
 _Noreturn void sr_blocks_die(void);
 
