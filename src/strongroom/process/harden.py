@@ -29,13 +29,14 @@ TERMINATION_SIGNALS = _numbers("SIGBREAK") if PLATFORM == "windows" else _number
 FAULT_SIGNALS = () if PLATFORM == "windows" else _numbers("SIGSEGV", "SIGBUS", "SIGILL", "SIGFPE", "SIGABRT")
 
 _UNCATCHABLE = _numbers("SIGKILL", "SIGSTOP")
+_OTHER_NAMES = ("SIGCLD", "SIGIOT", "SIGPOLL")  # of SIGCHLD, SIGABRT, SIGIO
 #: Signals that end nothing by default; what SIGINFO and SIGIO do differs.
 _HARMLESS = _numbers("SIGCHLD", "SIGCONT", "SIGTSTP", "SIGTTIN", "SIGTTOU", "SIGURG", "SIGWINCH")
 
 
 def _name_of(number: int) -> str:
     names = (name for name, value in vars(_signal).items() if value == number and name[:3] == "SIG" and name[3] != "_")
-    return next(names, f"signal {number}")
+    return next((name for name in names if name not in _OTHER_NAMES), f"signal {number}")
 
 
 def _checked(signal: object) -> int:
