@@ -6,8 +6,10 @@ content in ordinary memory, which must still be there (the control), so that "wi
 
 import contextlib
 import os
+import signal
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -21,6 +23,7 @@ import tracing
 from endings import MARK, observed, scene
 from strongroom.prove import cgroup
 
+ROOT = Path(__file__).resolve().parents[2]
 #: End, exit status.
 WIPED = {
     "the last line": ("", 0),
@@ -30,10 +33,9 @@ WIPED = {
     "Ctrl-C": ("os.kill(os.getpid(), signal.SIGINT)\ntime.sleep(60)", -2),
     "a damaged canary": ("with buffer.open('rw') as view: flip(address_of(view) - 1)", -6),
 }
+KILLING = ("SIGTERM", "SIGHUP", "SIGQUIT", "SIGBUS", "SIGILL", "SIGFPE", "SIGKILL")
 NOT_WIPED = {
-    "SIGTERM": ("os.kill(os.getpid(), signal.SIGTERM)", -15),
-    "SIGHUP": ("os.kill(os.getpid(), signal.SIGHUP)", -1),
-    "SIGKILL": ("os.kill(os.getpid(), signal.SIGKILL)", -9),
+    **{name: (f"os.kill(os.getpid(), signal.{name})", -getattr(signal, name)) for name in KILLING},
     "os._exit": ("os._exit(3)", 3),
     "abort": ("os.abort()", -6),
     "a fault": ("peek(0)", -11),
@@ -60,6 +62,17 @@ def test_not_wiped_by_us(end: str) -> None:
         child.hold_at(tracing.EVENT_EXIT)
         assert observed(memory, places) == ["there", "there", "there"]
         assert child.end() == status
+
+
+def test_the_page_has_these_rows() -> None:
+    """docs/ends.md says of each end above what is seen here."""
+    table = (ROOT / "docs/ends.md").read_text(encoding="utf-8").partition("\n\n## ")[0]
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in table.splitlines() if line.startswith("| ")]
+    names = {"SystemExit": "`SystemExit`", "sys.exit": "`sys.exit`", "abort": "`abort`", "os._exit": "`os._exit`"}
+    for end in (*WIPED, *NOT_WIPED):
+        (row,) = [cells for cells in rows if names.get(end, end) in cells[0]]
+        assert row[1] == ("wiped" if end in WIPED else "**not wiped**"), end
+        assert row[2] == ("**not wiped**" if end in ("SIGKILL", "os._exit") else "wiped"), end
 
 
 def test_exec_wipes_nothing() -> None:
@@ -133,7 +146,7 @@ def test_the_group_is_gone_after_a_failure() -> None:
 HARDENED = "harden(wipe_on_signals=(*TERMINATION_SIGNALS, *FAULT_SIGNALS))"
 
 
-@pytest.mark.parametrize("end", ["SIGTERM", "SIGHUP", "abort", "a fault"])
+@pytest.mark.parametrize("end", sorted({*NOT_WIPED} - {"SIGKILL", "os._exit"}))
 def test_wiped_by_us_when_hardened(end: str) -> None:
     """The same ends after ``harden(wipe_on_signals=...)``: wiped, and the process ends as before."""
     code, status = NOT_WIPED[end]

@@ -269,7 +269,7 @@ void sr_blocks_wipe_all(void)
  * changes the list waits for the walks, and they wait for nobody. */
 void sr_blocks_walk(void (*visit)(const sr_block *block, const unsigned char *canary, int is_last), int is_last)
 {
-    (void)sr_generation();
+    (void)sr_generation(); /* in a child that no handler saw: drops the parent's list */
     if (sr_os_process_id() != owner) { /* only shares our memory: vfork */
         return;
     }

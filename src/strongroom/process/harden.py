@@ -68,8 +68,9 @@ def harden(*, wipe_on_signals: Iterable[int] = ()) -> None:
 
     Raises:
         ValueError: No signal is named; or one that cannot be caught, that ends no process, or that a Python function
-            handles (``signal.signal``, an event loop). The last is not replaced: have that function call ``purge()``, or
-            end the process with ``sys.exit()``, which wipes too. Nothing was changed then.
+            handles (``signal.signal``, an event loop, the KeyboardInterrupt of SIGINT). The last is not replaced: have
+            that function call ``purge()``, or end the process with ``sys.exit()``, which wipes as Ctrl-C does.
+            Nothing was changed then.
         TypeError: Something that is no number of a signal.
         UnsupportedError: On Windows, any other than SIGBREAK.
         SystemCallError: The system refused.
