@@ -1,4 +1,4 @@
-"""Buffers that nobody destroys: wiped when they are collected, and in development mode a warning says whose they were."""
+"""Buffers that nobody destroys: wiped when collected, and in development mode a warning says whose they were."""
 
 import pytest
 
@@ -20,7 +20,9 @@ made = []
 
 
 @needs.linux
-@pytest.mark.parametrize("way", ["del buffer", "cycle = [buffer]; cycle.append(cycle); del buffer, cycle; gc.collect()"])
+@pytest.mark.parametrize(
+    "way", ["del buffer", "cycle = [buffer]; cycle.append(cycle); del buffer, cycle; gc.collect()"]
+)
 def test_a_collected_buffer_is_wiped_before_it_is_unmapped(way: str) -> None:
     """munmap is made to fail, so that what it would have unmapped can be looked at: zeros."""
     faultinject = pytest.importorskip("faultinject")

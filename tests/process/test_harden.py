@@ -53,7 +53,7 @@ def test_wrong_arguments(arguments: dict[str, Any], kind: type[Exception], words
 def test_only_by_name() -> None:
     """What is hardened is always said."""
     with pytest.raises(TypeError):
-        harden((signal.SIGTERM,))  # type: ignore[misc]
+        harden((signal.SIGTERM,))  # type: ignore[call-arg]
 
 
 def test_the_documented_sets() -> None:
@@ -74,7 +74,9 @@ def test_the_documented_sets() -> None:
 @needs.linux
 def test_only_what_is_named_is_handled() -> None:
     """Two signals named, two more handled; importing the package handles none, and a refusal leaves none behind."""
-    out = succeed(START + """
+    out = succeed(
+        START
+        + """
 before = caught()
 try:
     harden(wipe_on_signals=[signal.SIGTERM, signal.SIGUSR1, signal.SIGINT])
@@ -84,14 +86,17 @@ print(sorted(caught() - before))
 harden(wipe_on_signals=[signal.SIGTERM, signal.SIGUSR1, signal.SIGTERM])
 harden(wipe_on_signals=iter([signal.SIGTERM]))
 print(sorted(caught() - before))
-""")
+"""
+    )
     assert out.splitlines() == ["True True", "[]", f"[{signal.SIGUSR1 + 0}, {signal.SIGTERM + 0}]"]
 
 
 @needs.linux
 def test_a_python_handler_is_not_replaced() -> None:
     """Whether set before or after: it goes on being called, and the next harden() says so."""
-    out = succeed(START + """
+    out = succeed(
+        START
+        + """
 got = []
 signal.signal(signal.SIGTERM, lambda number, frame: got.append(number))
 for _ in range(2):
@@ -108,7 +113,8 @@ print(signal.signal(signal.SIGTERM, lambda number, frame: got.append(number)) ==
 os.kill(os.getpid(), signal.SIGTERM)
 with LockedBuffer(1) as buffer: pass
 print(got)
-""")
+"""
+    )
     assert out.splitlines() == ["SIGTERM", "SIGTERM", "[15, 15]", "True", "[15, 15, 15]"]
 
 
@@ -162,7 +168,9 @@ def test_a_locked_interpreter_does_not_delay_it() -> None:
 @needs.linux
 def test_programs_that_are_started_have_none_of_it() -> None:
     """exec puts every handler back; a child between fork and exec ends by its signal, and wipes nothing here."""
-    out = succeed(START + """
+    out = succeed(
+        START
+        + """
 harden(wipe_on_signals=[*TERMINATION_SIGNALS, *FAULT_SIGNALS])
 secret = Secret.random(5)
 show = "print(next(line for line in open('/proc/self/status') if line.startswith('SigCgt')).split()[1])"
@@ -172,15 +180,19 @@ if pid == 0:
     os.kill(os.getpid(), signal.SIGTERM)
     os._exit(1)
 print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), len(secret.reveal()))
-""")
+"""
+    )
     assert out.splitlines() == ["0", "-15 5"]
 
 
 #: ``abs`` is a C function that takes an int and does nothing: a handler that lets the process live.
-C_HANDLER = START + """
+C_HANDLER = (
+    START
+    + """
 libc.signal.argtypes = [ctypes.c_int, ctypes.c_void_p]
 libc.signal(signal.SIGUSR1, ctypes.cast(libc.abs, ctypes.c_void_p))
 """
+)
 
 
 @needs.linux
@@ -189,7 +201,9 @@ def test_a_c_handler_that_lives_on_has_a_purged_process() -> None:
 
     The signal comes in the middle of blocks, and for as many times as it likes.
     """
-    out = succeed(C_HANDLER + """
+    out = succeed(
+        C_HANDLER
+        + """
 harden(wipe_on_signals=[signal.SIGUSR1])
 for turn in range(3):
     secret, small = Secret.build(32, lambda view: view.__setitem__(slice(None), b"s" * 32)), Secret.random(9)
@@ -217,14 +231,17 @@ for turn in range(3):
     told.append(peek(place))
     closed.destroy(), opened.destroy()
     print(*told, len(Secret.random(3).reveal()), bytes(Secret.build(2, lambda v: v.__setitem__(0, 65)).reveal()))
-""")
+"""
+    )
     assert out.splitlines() == ["True True --- 0 3 b'A\\x00'"] * 3
 
 
 @needs.linux
 def test_a_seal_that_the_signal_interrupts_is_discarded() -> None:
     """Wiped while fill() runs: the secret would be sealed under a key of zeros, so it is a PurgedError."""
-    out = succeed(C_HANDLER + """
+    out = succeed(
+        C_HANDLER
+        + """
 harden(wipe_on_signals=[signal.SIGUSR1])
 Secret.random(1)
 def fill(view):
@@ -235,7 +252,8 @@ try:
     print("built")
 except PurgedError:
     print("refused")
-""")
+"""
+    )
     assert out.split() == ["refused"]
 
 
@@ -253,20 +271,25 @@ def test_faulthandler_has_its_say(order: str) -> None:
 @needs.unix
 def test_hardened_again_on_top_of_faulthandler_ends_too() -> None:
     """Two handlers that each know the other as the one before: no endless loop."""
-    result = run(START + """
+    result = run(
+        START
+        + """
 import faulthandler
 harden(wipe_on_signals=FAULT_SIGNALS)
 faulthandler.enable()
 harden(wipe_on_signals=FAULT_SIGNALS)
 peek(0)
-""")
+"""
+    )
     assert result.code == -signal.SIGSEGV
 
 
 @needs.linux
 def test_process_one_of_a_container_ends() -> None:
     """No default action ends that one: wiped, it exits with 128 and the number, as a shell would say it."""
-    out = succeed(START + """
+    out = succeed(
+        START
+        + """
 import struct
 if libc.unshare(0x20000000) != 0:  # CLONE_NEWPID
     children.skip("needs root: a process number space of its own")
@@ -279,5 +302,6 @@ if pid == 0:
     os.kill(1, signal.SIGTERM)
     os._exit(control)
 print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
-""")
+"""
+    )
     assert out.split() == ["143"]

@@ -142,11 +142,14 @@ def test_among_threads_that_open_close_make_and_destroy(attempt: int) -> None:
 
 def test_a_signal_for_each_thread_at_once() -> None:
     """Several handlers walk the same blocks at a time; it is still the signal that ends the process."""
-    code = BUSY.replace("time.sleep(60)", """
+    code = BUSY.replace(
+        "time.sleep(60)",
+        """
 for thread in threading.enumerate():
     signal.pthread_kill(thread.ident, signal.SIGTERM)
 time.sleep(60)
-""")
+""",
+    )
     with Live(code) as child:
         child.send(MARK)
         child.line()

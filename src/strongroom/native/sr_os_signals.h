@@ -16,8 +16,9 @@
  * the number is SIGBREAK, or SR_UNSUPPORTED. */
 int sr_os_wipe_before(int number, void (*wipe)(int is_last), sr_error *error);
 
-/* Overwrite with `content`, or with zeros if that is NULL, through the kernel, which checks each page: what another thread
- * makes inaccessible meanwhile is an error, never a fault. Any address, any size, zero included. */
+/* Overwrite with `content`, or with zeros if that is NULL, through the kernel, which checks each page: where another thread
+ * makes it inaccessible meanwhile that is an error, or stored all the same (Windows), never a fault. Any address, any
+ * size, zero included. */
 int sr_os_store_checked(void *address, const void *content, size_t size, sr_error *error);
 
 /* Tells this process from one that shares its memory for a while (vfork). */

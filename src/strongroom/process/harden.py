@@ -1,12 +1,12 @@
 """``harden()``: ends of the process that would leave secrets in memory, made to wipe first.
 
-A signal's default action ends a process at once: no ``finally``, no ``atexit``, no finalizer. What this installs is C, and
-runs whatever Python is doing: in the middle of a collection, with the interpreter locked by another thread, or broken.
+A signal's default action ends a process at once: no ``finally``, no ``atexit``, no finalizer. What this installs is C,
+and runs whatever Python does: in the middle of a collection, with the interpreter locked by another thread, or broken.
 """
 
 from __future__ import annotations
 
-import _signal  # the compiled half of signal, which every interpreter has loaded; signal itself makes enums
+import _signal  # type: ignore[import-not-found, unused-ignore] # the compiled half of signal, which every interpreter has loaded; signal itself makes enums
 
 from strongroom import _native
 from strongroom._os import PLATFORM
@@ -54,15 +54,15 @@ def _checked(signal: object) -> int:
 def harden(*, wipe_on_signals: Iterable[int] = ()) -> None:
     """Have every secret of this process wiped before one of these signals ends it.
 
-    The signal then does what it would have done: the process ends by it, with the same status. Where C code handles the
-    signal (a crash reporter, ``faulthandler``), that runs after the wiping; if it lets the process live, everything made
-    before raises ``PurgedError``, as after ``purge()``. A signal that is ignored ends nothing and stays ignored.
+    The signal then does what it would have done: the process ends by it, with the same status. Where C code handles it
+    (a crash reporter, ``faulthandler``), that runs after the wiping; if it lets the process live, what was made before
+    raises ``PurgedError``, as after ``purge()``. A signal that is ignored ends nothing and stays ignored.
 
         harden(wipe_on_signals=TERMINATION_SIGNALS)  # SIGTERM, SIGHUP, SIGQUIT; from strongroom.process
 
     Args:
         wipe_on_signals: Numbers of signals, such as ``signal.SIGTERM``: any that can end the process. Two sets are in
-            ``strongroom.process``: ``TERMINATION_SIGNALS`` (SIGTERM, SIGHUP, SIGQUIT: someone else ends the process) and
+            ``strongroom.process``: ``TERMINATION_SIGNALS`` (SIGTERM, SIGHUP, SIGQUIT: somebody ends the process) and
             ``FAULT_SIGNALS`` (SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT: it breaks). Naming one twice, or calling this
             again, changes nothing more.
 
@@ -82,8 +82,8 @@ def harden(*, wipe_on_signals: Iterable[int] = ()) -> None:
     of the console's window, logging off and shutting down; there everything else ends a process without notice.
 
     Does not protect against: SIGKILL, the out-of-memory killer, ``os._exit``, ``exec``; a handler that is set later in
-    place of this one; copies in ordinary memory and in registers; what another thread writes in the microseconds between
-    the wiping and the end; the overflowed stack of a thread other than the caller.
+    place of this one; copies in ordinary memory and in registers; what another thread writes in the microseconds from
+    the wiping to the end; the overflowed stack of a thread other than the caller.
 
     Source: sigaction(2), signal-safety(7), sigaltstack(2); SetConsoleCtrlHandler on Windows.
 

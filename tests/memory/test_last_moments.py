@@ -137,7 +137,7 @@ def test_the_out_of_memory_killer_wipes_nothing() -> None:
 
 def test_the_group_is_gone_after_a_failure() -> None:
     """What the test above changes on the machine it takes back, also when it fails."""
-    with pytest.raises(KeyError, match="mine"), small_group() as (group, _events):
+    with pytest.raises(KeyError, match="mine"), small_group() as (group, _events):  # noqa: PT012
         assert os.path.isdir(group)
         raise KeyError("mine")
     assert not os.path.exists(group)
