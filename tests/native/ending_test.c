@@ -122,6 +122,30 @@ static void linger(const sr_block *block, const unsigned char *canary, int is_la
     }
 }
 
+static void make_one(void *unused)
+{
+    (void)unused;
+    sr_block own;
+    CHECK("a child forked in the middle of a walk makes a block", made(&own, 32, SR_BACKING_LOCKED)
+                                                                      && sr_block_destroy(&own, &error) == 0);
+}
+
+static void fork_amid(const sr_block *block, const unsigned char *canary, int is_last)
+{
+    (void)canary;
+    (void)is_last;
+    if (block == &going) {
+        check_in_child("and does not wait for a walk that is not its own", make_one, NULL);
+    }
+}
+
+static void test_forking_amid(void)
+{
+    CHECK("a block", made(&going, 32, SR_BACKING_LOCKED));
+    sr_blocks_walk(fork_amid, 0);
+    CHECK("which goes", sr_block_destroy(&going, &error) == 0);
+}
+
 static void test_leaving_waits(void)
 {
     CHECK("a block", made(&going, 32, SR_BACKING_LOCKED));
@@ -286,6 +310,84 @@ static void inform(int number, siginfo_t *information, void *context)
     got_information = information->si_signo == number && information->si_pid == getpid() && context != NULL;
 }
 
+static volatile int is_inside;
+
+/* Lets the process live, like inform, but takes its time: two of it run at once. */
+static void dawdle(int number)
+{
+    (void)number;
+    is_inside++;
+    for (int i = 0; i < 500 && is_inside < 2; i++) {
+        usleep(1000);
+    }
+}
+
+static void *raise_here(void *unused)
+{
+    (void)unused;
+    raise(SIGUSR2);
+    return NULL;
+}
+
+static void live_through_two(void *unused)
+{
+    (void)unused;
+    pthread_t threads[2];
+    signal(SIGUSR2, dawdle);
+    if (sr_os_wipe_before(SIGUSR2, wipe_for_test, &error) == 0) {
+        for (int i = 0; i < 2; i++) {
+            pthread_create(&threads[i], NULL, raise_here, NULL);
+        }
+        for (int i = 0; i < 2; i++) {
+            pthread_join(threads[i], NULL);
+        }
+    }
+    CHECK("both ran", is_inside == 2);
+}
+
+static void raise_again(int number)
+{
+    raise(number);
+}
+
+static void recover(int number)
+{
+    (void)number; /* and fault again */
+}
+
+/* A handler over ours that knows ours as the one before, and ours over that again. */
+static void die_doubled(void *is_asked_again)
+{
+    sr_os_wipe_before(SIGUSR2, wipe_for_test, &error);
+    signal(SIGUSR2, recover);
+    if (is_asked_again != NULL) {
+        sr_os_wipe_before(SIGUSR2, wipe_for_test, &error);
+    }
+    raise(SIGUSR2);
+    raise(SIGUSR2);
+}
+
+static void die_raising_again(void *unused)
+{
+    (void)unused;
+    struct sigaction again = {.sa_flags = SA_NODEFER};
+    again.sa_handler = raise_again;
+    sigaction(SIGUSR2, &again, NULL);
+    sr_os_wipe_before(SIGUSR2, wipe_for_test, &error);
+    raise(SIGUSR2);
+}
+
+static void test_handing_over(void)
+{
+    check_in_child("two threads may be in the C function at once", live_through_two, NULL);
+    CHECK("one that raises its signal again ends the process by it",
+          died_of(status_of_child(die_raising_again, NULL), SIGUSR2));
+    CHECK("two handlers that each know the other do not call each other for ever",
+          died_of(status_of_child(die_doubled, &victim), SIGUSR2));
+    int status = status_of_child(die_doubled, NULL);
+    CHECK("control: one that was set later replaces ours", WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+
 static void test_dispositions(void)
 {
     struct sigaction informing = {.sa_flags = SA_SIGINFO}, now;
@@ -324,9 +426,11 @@ int main(void)
     CHECK("blocks can be made", sr_blocks_begin(&error) == 0);
     test_storing();
     test_walk();
+    test_forking_amid();
     test_leaving_waits();
     test_nothing_is_waited_for();
     test_children();
+    test_handing_over();
     test_dispositions();
     return check_result();
 }

@@ -16,7 +16,8 @@ class LockedBuffer(_native.Block):
     """Keep bytes in memory that stays out of swap, core dumps, forked children and freed heap.
 
     The bytes lie flush against an inaccessible page, with a canary before them; while no block has them open the
-    pages are inaccessible to this process too.
+    pages are inaccessible to this process too. Left to the garbage collector it is wiped then, and ``python -X dev``
+    warns of it, with the line that made it.
 
         with LockedBuffer(32) as key:
             with key.open("rw") as view:

@@ -7,6 +7,7 @@
 #include "sr_os_signals.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <unistd.h>
@@ -19,7 +20,9 @@
 #define STACK_SIZE ((size_t)64 * 1024)
 
 static struct sigaction before_us[SIGNAL_COUNT];
-static volatile sig_atomic_t is_passing_on[SIGNAL_COUNT];
+static volatile sig_atomic_t is_passing_on[SIGNAL_COUNT]; /* the other handler runs, in this thread: */
+static pthread_t passing_thread[SIGNAL_COUNT];
+static volatile sig_atomic_t is_doubled[SIGNAL_COUNT], is_spent[SIGNAL_COUNT];
 static void (*wipe_first)(int is_last);
 static unsigned char fault_stack[STACK_SIZE];
 
@@ -48,18 +51,20 @@ static _Noreturn void die_of(int number)
     _exit(128 + number);
 }
 
-/* A handler that raises its signal again, or that puts back ours as the one it knew before itself (faulthandler does
- * both), comes here a second time: that is the end. For a fault even after it returned: the instruction would run, and
- * fault, for ever. */
+/* A handler that raises its signal again within itself (faulthandler) comes here a second time: that is the end. So it is
+ * the second time at all where a handler knows us as the one before itself, and we were asked again and know it as the one
+ * before us: each would hand over to the other for ever. */
 static void on_signal(int number, siginfo_t *information, void *context)
 {
     int code = errno;
     const struct sigaction *other = &before_us[number];
-    int is_last = other->sa_handler == SIG_DFL || is_passing_on[number];
+    int is_within = is_passing_on[number] && pthread_equal(passing_thread[number], pthread_self());
+    int is_last = other->sa_handler == SIG_DFL || is_within || is_spent[number];
     wipe_first(is_last);
     if (is_last) {
         die_of(number);
     }
+    passing_thread[number] = pthread_self();
     is_passing_on[number] = 1;
     errno = code;
     if ((other->sa_flags & SA_SIGINFO) != 0) {
@@ -67,7 +72,8 @@ static void on_signal(int number, siginfo_t *information, void *context)
     } else {
         other->sa_handler(number);
     }
-    is_passing_on[number] = is_fault(number);
+    is_passing_on[number] = 0;
+    is_spent[number] = is_doubled[number];
 }
 
 /* A stack that overflowed has no room for a handler. Each thread has an alternate one of its own or none: a static one
@@ -90,6 +96,7 @@ static int provide_stack(sr_error *error)
 
 int sr_os_wipe_before(int number, void (*wipe)(int is_last), sr_error *error)
 {
+    static unsigned char is_known[SIGNAL_COUNT];
     struct sigaction now, ours = {0};
     if (number <= 0 || number >= SIGNAL_COUNT) {
         errno = EINVAL;
@@ -105,6 +112,8 @@ int sr_os_wipe_before(int number, void (*wipe)(int is_last), sr_error *error)
     if (is_fault(number) && provide_stack(error) != 0) {
         return -1;
     }
+    is_doubled[number] = is_known[number] && now.sa_handler != SIG_DFL;
+    is_known[number] = 1;
     wipe_first = wipe;
     before_us[number] = now; /* from here on the handler may run */
     ours.sa_sigaction = on_signal;

@@ -6,7 +6,8 @@ and runs whatever Python does: in the middle of a collection, with the interpret
 
 from __future__ import annotations
 
-import _signal  # type: ignore[import-not-found, unused-ignore] # the compiled half of signal, which every interpreter has loaded; signal itself makes enums
+# The compiled half of signal, which every interpreter has loaded; signal itself makes enums, which takes its time.
+import _signal  # type: ignore[import-not-found, unused-ignore]
 
 from strongroom import _native
 from strongroom._os import PLATFORM
