@@ -152,19 +152,11 @@ def test_the_key_and_open_rooms_are_wiped_too() -> None:
     """What no buffer of the user's shows: the sealing key, and the room that an opened secret lies in."""
     with Live(
         """
-        from strongroom.buffers import planning
-        from strongroom.secret import sealing
-        planning.plan, plan = lambda size, backing, *rest: plan(size, "locked", *rest), planning.plan
-        keys = []
-        class Key(LockedBuffer):
-            def open(self, mode="r"):
-                keys.append(self)
-                return super().open(mode)
-        sealing.LockedBuffer = Key
+        keys = children.locked_and_recorded()
         content = os.read(0, 32)
         secret = Secret.build(32, lambda view: view.__setitem__(slice(None), content))
         access = secret.open(); inside = access.__enter__()
-        (key,) = set(keys)
+        (key,) = keys
         print(address_of(inside), key._layout()[1] - 32, flush=True)
         os.read(0, 1)
         with LockedBuffer(32).open("rw") as view:

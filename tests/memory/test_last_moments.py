@@ -20,7 +20,7 @@ if not needs.LINUX:
     pytest.skip("needs Linux: ptrace and /proc; tests/windows has its own", allow_module_level=True)
 
 import tracing
-from endings import MARK, observed, scene
+from endings import ALL_THERE, MARK, OURS_WIPED, scene
 from strongroom.prove import cgroup
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -46,22 +46,22 @@ NOT_WIPED = {
 def test_wiped_by_us(end: str) -> None:
     """Closed and open buffers are zeros when the process ends, and mapped; the bytearray still has its content."""
     code, status = WIPED[end]
-    with scene(code) as (child, memory, places):
-        child.go()
-        child.hold_at(tracing.EVENT_EXIT)
-        assert observed(memory, places) == ["wiped", "wiped", "there"]
-        assert child.end() == status
+    with scene(code) as ended:
+        ended.child.go()
+        ended.child.hold_at(tracing.EVENT_EXIT)
+        assert ended.observed() == OURS_WIPED
+        assert ended.child.end() == status
 
 
 @pytest.mark.parametrize("end", NOT_WIPED)
 def test_not_wiped_by_us(end: str) -> None:
     """The kernel takes the pages with everything in them."""
     code, status = NOT_WIPED[end]
-    with scene(code) as (child, memory, places):
-        child.go()
-        child.hold_at(tracing.EVENT_EXIT)
-        assert observed(memory, places) == ["there", "there", "there"]
-        assert child.end() == status
+    with scene(code) as ended:
+        ended.child.go()
+        ended.child.hold_at(tracing.EVENT_EXIT)
+        assert ended.observed() == ALL_THERE
+        assert ended.child.end() == status
 
 
 def test_the_page_has_these_rows() -> None:
@@ -79,16 +79,16 @@ def test_exec_wipes_nothing() -> None:
     """At the call everything is still there; after it the addresses belong to another program."""
     if tracing.EXECVE is None:
         pytest.skip("the number of execve is only known for x86_64 and aarch64")
-    with scene("os.execv('/bin/true', ['true'])") as (child, memory, places):
-        child.interrupt()
-        child.go()
-        child.hold_at_call(tracing.EXECVE)
-        assert observed(memory, places) == ["there", "there", "there"]
-        child.go_on()
-        child.hold_at(tracing.EVENT_EXEC)
-        with Memory(child.pid) as replaced:
+    with scene("os.execv('/bin/true', ['true'])") as ended:
+        ended.child.interrupt()
+        ended.child.go()
+        ended.child.hold_at_call(tracing.EXECVE)
+        assert ended.observed() == ALL_THERE
+        ended.child.go_on()
+        ended.child.hold_at(tracing.EVENT_EXEC)
+        with Memory(ended.child.pid) as replaced:
             assert replaced.count(MARK) == 0
-        assert child.end() == 0
+        assert ended.child.end() == 0
 
 
 #: What the group may hold. A Python with a few buffers has some 20 MiB.
@@ -123,16 +123,16 @@ def small_group() -> Iterator[tuple[str, str]]:
 def test_the_out_of_memory_killer_wipes_nothing() -> None:
     """It ends a process as SIGKILL does, in a group whose memory is used up."""
     code = "eaten = []\nwhile True: eaten.append(bytearray(os.urandom(1 << 20)))"
-    with small_group() as (group, events), scene(code) as (child, memory, places):
+    with small_group() as (group, events), scene(code) as ended:
         with open(os.path.join(group, "cgroup.procs"), "w", encoding="utf-8") as file:
-            file.write(str(child.pid))
-        child.go()
-        child.hold_at(tracing.EVENT_EXIT)
-        seen = observed(memory, places)
-        assert child.end() == -9
+            file.write(str(ended.child.pid))
+        ended.child.go()
+        ended.child.hold_at(tracing.EVENT_EXIT)
+        seen = ended.observed()
+        assert ended.child.end() == -9
         with open(events, encoding="utf-8") as file:
             assert "oom_kill 1" in file.read().splitlines()
-        assert seen == ["there", "there", "there"]
+        assert seen == ALL_THERE
 
 
 def test_the_group_is_gone_after_a_failure() -> None:
@@ -150,19 +150,19 @@ HARDENED = "harden(wipe_on_signals=(*TERMINATION_SIGNALS, *FAULT_SIGNALS))"
 def test_wiped_by_us_when_hardened(end: str) -> None:
     """The same ends after ``harden(wipe_on_signals=...)``: wiped, and the process ends as before."""
     code, status = NOT_WIPED[end]
-    with scene(code, HARDENED) as (child, memory, places):
-        child.go()
-        child.hold_at(tracing.EVENT_EXIT)
-        assert observed(memory, places) == ["wiped", "wiped", "there"]
-        assert child.end() == status
+    with scene(code, HARDENED) as ended:
+        ended.child.go()
+        ended.child.hold_at(tracing.EVENT_EXIT)
+        assert ended.observed() == OURS_WIPED
+        assert ended.child.end() == status
 
 
 @pytest.mark.parametrize("end", ["SIGKILL", "os._exit"])
 def test_what_hardening_cannot_catch(end: str) -> None:
     """No program runs at these: not wiped, hardened or not."""
     code, status = NOT_WIPED[end]
-    with scene(code, HARDENED) as (child, memory, places):
-        child.go()
-        child.hold_at(tracing.EVENT_EXIT)
-        assert observed(memory, places) == ["there", "there", "there"]
-        assert child.end() == status
+    with scene(code, HARDENED) as ended:
+        ended.child.go()
+        ended.child.hold_at(tracing.EVENT_EXIT)
+        assert ended.observed() == ALL_THERE
+        assert ended.child.end() == status

@@ -200,15 +200,7 @@ def test_another_thread_with_an_open_block(backing: str) -> None:
 
 
 SEEN_FROM_OUTSIDE = """
-from strongroom.buffers import planning
-from strongroom.secret import sealing
-planning.plan, plan = lambda size, backing, *rest: plan(size, "locked", *rest), planning.plan
-keys = []
-class Key(LockedBuffer):
-    def open(self, mode="r"):
-        keys.append(self)
-        return super().open(mode)
-sealing.LockedBuffer = Key
+keys = children.locked_and_recorded()
 content = os.read(0, 32)
 def fill(view):
     view[:] = content
@@ -219,7 +211,7 @@ secret = Secret.build(32, lambda view: view.__setitem__(slice(None), content))
 access = secret.open()
 inside = access.__enter__()
 ordinary = bytearray(content)
-(key,) = set(keys)
+(key,) = keys
 print(address_of(inside), places[0], key._layout()[1] - 32, address_of(ordinary), flush=True)
 os.read(0, 1)
 """
@@ -272,8 +264,7 @@ def test_what_a_block_writes_after_the_purge_is_wiped_at_its_end() -> None:
 def test_what_fill_writes_after_the_purge_is_wiped_at_its_end() -> None:
     """The same for a room: fill() purges, writes on, and nothing of it is left or sealed."""
     with Live("""
-        from strongroom.buffers import planning
-        planning.plan, plan = lambda size, backing, *rest: plan(size, "locked", *rest), planning.plan
+        children.locked_and_recorded()
         content = os.read(0, 32)
         def fill(view):
             purge()

@@ -14,7 +14,7 @@ if not needs.LINUX:
 
 import tracing
 from children import DEADLINE_SECONDS, Live
-from endings import MARK, observed, scene
+from endings import ALL_THERE, MARK, OURS_WIPED, scene
 from observed import Memory
 from tracing import Traced
 
@@ -39,66 +39,30 @@ run_over()
 
 def test_a_stack_that_overflowed() -> None:
     """There is no room for a handler on it, and the handler runs: on an alternate stack."""
-    with scene(overflow(), HARDENED) as (child, memory, places):
-        child.go()
-        child.hold_at(tracing.EVENT_EXIT)
-        assert observed(memory, places) == ["wiped", "wiped", "there"]
-        assert child.end() == -signal.SIGSEGV
+    with scene(overflow(), HARDENED) as ended:
+        ended.child.go()
+        ended.child.hold_at(tracing.EVENT_EXIT)
+        assert ended.observed() == OURS_WIPED
+        assert ended.child.end() == -signal.SIGSEGV
 
 
 def test_control_a_stack_that_overflowed_unhardened() -> None:
     """The same without harden: it dies alike, and nothing is wiped."""
-    with scene(overflow()) as (child, memory, places):
-        child.go()
-        child.hold_at(tracing.EVENT_EXIT)
-        assert observed(memory, places) == ["there", "there", "there"]
-        assert child.end() == -signal.SIGSEGV
+    with scene(overflow()) as ended:
+        ended.child.go()
+        ended.child.hold_at(tracing.EVENT_EXIT)
+        assert ended.observed() == ALL_THERE
+        assert ended.child.end() == -signal.SIGSEGV
 
 
 def test_without_a_file_descriptor_left() -> None:
     """The pipe that checks each page cannot be made: it is wiped nevertheless."""
     full = "resource.setrlimit(resource.RLIMIT_NOFILE, (0, 0))"
-    with scene("os.kill(os.getpid(), signal.SIGTERM)", f"{HARDENED}\n{full}") as (child, memory, places):
-        child.go()
-        child.hold_at(tracing.EVENT_EXIT)
-        assert observed(memory, places) == ["wiped", "wiped", "there"]
-        assert child.end() == -signal.SIGTERM
-
-
-def test_rooms_and_the_key() -> None:
-    """An opened secret's room and the sealing key, which no block of the user's shows, are zeros, too."""
-    code = """
-        from strongroom.buffers import planning
-        from strongroom.secret import sealing
-        planning.plan, plan = lambda size, backing, *rest: plan(size, "locked", *rest), planning.plan
-        keys = []
-        class Key(LockedBuffer):
-            def open(self, mode="r"):
-                keys.append(self)
-                return super().open(mode)
-        sealing.LockedBuffer = Key
-        content = os.read(0, 32)
-        secret = Secret.build(32, lambda view: view.__setitem__(slice(None), content))
-        access = secret.open()
-        inside = access.__enter__()
-        (key,) = set(keys)
-        harden(wipe_on_signals=[signal.SIGTERM])
-        print(address_of(inside), key._layout()[1] - 32, flush=True)
-        signal.pause()
-    """
-    with Traced(code) as child:
-        child.send(MARK)
-        room, key = map(int, child.line().split())
-        with Memory(child.pid) as memory:
-            drawn = memory.read(key, 32)
-            assert memory.read(room, 32) == MARK
-            assert drawn not in (None, bytes(32))
-            child.seize()
-            child.process.send_signal(signal.SIGTERM)
-            child.hold_at(tracing.EVENT_EXIT)
-            assert memory.read(room, 32) == bytes(32)
-            assert memory.read(key, 32) == bytes(32)
-            assert child.end() == -signal.SIGTERM
+    with scene("os.kill(os.getpid(), signal.SIGTERM)", f"{HARDENED}\n{full}") as ended:
+        ended.child.go()
+        ended.child.hold_at(tracing.EVENT_EXIT)
+        assert ended.observed() == OURS_WIPED
+        assert ended.child.end() == -signal.SIGTERM
 
 
 BUSY = """
