@@ -162,10 +162,9 @@ void sr_os_add(volatile int32_t *number, int32_t change)
     __atomic_add_fetch(number, change, __ATOMIC_SEQ_CST);
 }
 
-void sr_os_await_zero(const volatile int32_t *number)
+void sr_os_await_zero(volatile int32_t *number)
 {
-    __atomic_thread_fence(__ATOMIC_SEQ_CST);
-    while (__atomic_load_n(number, __ATOMIC_SEQ_CST) != 0) {
+    while (__atomic_add_fetch(number, 0, __ATOMIC_SEQ_CST) != 0) {
         sched_yield();
     }
 }

@@ -67,10 +67,9 @@ void sr_os_add(volatile int32_t *number, int32_t change)
     (void)InterlockedExchangeAdd((volatile LONG *)number, change);
 }
 
-void sr_os_await_zero(const volatile int32_t *number)
+void sr_os_await_zero(volatile int32_t *number)
 {
-    MemoryBarrier();
-    while (*number != 0) {
+    while (InterlockedExchangeAdd((volatile LONG *)number, 0) != 0) {
         SwitchToThread();
     }
 }

@@ -27,7 +27,7 @@ uint64_t sr_os_process_id(void);
 /* Add to a number that several threads change; a full barrier. */
 void sr_os_add(volatile int32_t *number, int32_t change);
 
-/* A full barrier, then wait until the number is zero. */
-void sr_os_await_zero(const volatile int32_t *number);
+/* Wait until the number is zero; a full barrier, as it looks by adding nothing. */
+void sr_os_await_zero(volatile int32_t *number);
 
 #endif
