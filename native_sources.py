@@ -9,7 +9,7 @@ from pathlib import Path
 _ROOT = Path(__file__).parent
 _NATIVE = Path("src/strongroom/native")
 
-_UNIX = ("os_posix.c", "os_posix_process.c", "os_posix_mapping.c", "os_pipe.c")
+_UNIX = ("os_posix.c", "os_posix_process.c", "os_posix_signals.c", "os_posix_mapping.c", "os_pipe.c")
 _BSD = (*_UNIX, "os_bsd.c", "os_darwin_bsd.c", "os_darwin_bsd_mapping.c", "os_lacking.c")
 _OF_PLATFORM = {
     "linux": (*_UNIX, "os_linux.c", "os_linux_mapping.c"),
@@ -20,6 +20,7 @@ _OF_PLATFORM = {
     "windows": (
         "os_windows.c",
         "os_windows_process.c",
+        "os_windows_signals.c",
         "os_windows_environment.c",
         "os_windows_mapping.c",
         "os_lacking.c",

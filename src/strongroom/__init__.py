@@ -6,6 +6,7 @@
     vm                          Windows' virtual memory model on every system
     buffers                     LockedBuffer: one secret in guarded, locked pages
     secret                      Secret: sealed at rest, opened for a block
+    process                     harden(): what the process does when it is about to end
     prove, report, cli          the proof on the user's own machine; they use the names below and nothing else
 
 Importing this changes nothing in the process: no lock, no limit, no handler, until the first buffer is made.
@@ -31,6 +32,7 @@ from strongroom.exceptions import (
 )
 from strongroom.guarantees import Evidence, Guarantees
 from strongroom.policy import Policy
+from strongroom.process import harden
 from strongroom.secret import Secret
 
 __all__ = [
@@ -54,6 +56,7 @@ __all__ = [
     "View",
     "Win32Error",
     "__version__",
+    "harden",
     "purge",
     "stats",
 ]

@@ -63,6 +63,9 @@ cdef extern from "native/sr_os.h" nogil:
     int sr_os_lock(void *address, size_t size, sr_error *error)
     int sr_os_unlock(void *address, size_t size, sr_error *error)
 
+cdef extern from "native/sr_os_signals.h" nogil:
+    int sr_os_wipe_before(int number, void (*wipe)(int is_last) noexcept nogil, sr_error *error)
+
 cdef extern from "native/sr_os_mapping.h" nogil:
     int sr_os_section_create(intptr_t file, unsigned protection, uint64_t *size, intptr_t *section, sr_error *error)
     int sr_os_section_named(const char *name, unsigned protection, uint64_t *size, intptr_t *section, int *existed,
@@ -118,6 +121,7 @@ cdef extern from "native/guarded.h" nogil:
     int sr_block_destroy(sr_block *block, sr_error *error)
     void sr_block_forget(sr_block *block)
     void sr_blocks_wipe_all()
+    void sr_blocks_wipe_at_once(int is_last)
     ctypedef struct sr_block_totals:
         size_t isolated
         size_t pages_size[SR_BACKING_COUNT]

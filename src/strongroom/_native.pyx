@@ -35,6 +35,7 @@ from libc.stdint cimport SIZE_MAX, UINTPTR_MAX, intptr_t, uint64_t
 from libc.stdlib cimport free, malloc, realloc
 from libc.string cimport memmove, memset
 
+import sys as _sys
 from _operator import _compare_digest
 
 from strongroom.exceptions import (
@@ -189,6 +190,7 @@ include "native/block.pxi"
 include "native/stats.pxi"
 include "native/view.pxi"
 include "native/sealed.pxi"
+include "native/ending.pxi"
 include "native/sources.pxi"
 include "native/protection.pxi"
 include "native/space.pxi"

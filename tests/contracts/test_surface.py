@@ -21,7 +21,7 @@ from strongroom.buffers import planning
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("bench/*.md")]
-PAGES_WITH_PYTHON = ["README.md", "docs/buffers.md", "docs/vm/README.md", "docs/vm/win32.md"]
+PAGES_WITH_PYTHON = ["README.md", "docs/buffers.md", "docs/ends.md", "docs/vm/README.md", "docs/vm/win32.md"]
 
 
 def test_all_is_sorted_and_complete() -> None:

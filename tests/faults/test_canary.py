@@ -149,6 +149,86 @@ def test_everything_is_wiped_before_the_process_ends(when: str) -> None:
         assert child.resume(signal.SIGABRT) == -signal.SIGABRT
 
 
+@needs.linux
+def test_the_key_and_open_rooms_are_wiped_too() -> None:
+    """What no buffer of the user's shows: the sealing key, and the room that an opened secret lies in."""
+    with Live(
+        """
+        keys = children.locked_and_recorded()
+        content = os.read(0, 32)
+        secret = Secret.build(32, lambda view: view.__setitem__(slice(None), content))
+        access = secret.open(); inside = access.__enter__()
+        (key,) = keys
+        print(address_of(inside), key._layout()[1] - 32, flush=True)
+        os.read(0, 1)
+        with LockedBuffer(32).open("rw") as view:
+            flip(address_of(view) - 1)
+    """,
+        stderr=subprocess.DEVNULL,
+    ) as child:
+        mark = bytes(range(70, 102))
+        child.send(mark)
+        room, key = map(int, child.line().split())
+        with Memory(child.pid) as memory:
+            assert memory.read(room, 32) == mark
+            assert memory.read(key, 32) not in (None, bytes(32))
+            child.trace()
+            child.go()
+            child.wait_signalled(signal.SIGABRT)
+            assert memory.read(room, 32) == bytes(32)
+            assert memory.read(key, 32) == bytes(32)
+        assert child.resume(signal.SIGABRT) == -signal.SIGABRT
+
+
+HANDLERS = {
+    "faulthandler": "import faulthandler; faulthandler.enable()",
+    "a C function": "libc.signal(signal.SIGABRT, ctypes.cast(libc._exit, ctypes.c_void_p))",
+    "a C function on a stack of its own": """
+class Stack(ctypes.Structure):
+    _fields_ = [("pointer", ctypes.c_void_p), ("flags", ctypes.c_int), ("size", ctypes.c_size_t)]
+room = ctypes.create_string_buffer(1 << 16)
+assert libc.sigaltstack(ctypes.byref(Stack(ctypes.addressof(room), 0, 1 << 16)), None) == 0
+class Action(ctypes.Structure):  # as Linux's C libraries have it on 64 bits
+    _fields_ = [("handler", ctypes.c_void_p), ("mask", ctypes.c_ulong * 16), ("flags", ctypes.c_int)]
+action = Action(ctypes.cast(libc._exit, ctypes.c_void_p).value, (ctypes.c_ulong * 16)(), 0x08000000)  # SA_ONSTACK
+assert libc.sigaction(signal.SIGABRT, ctypes.byref(action), None) == 0
+""",
+    "harden()": "harden(wipe_on_signals=[signal.SIGABRT])",
+    "everything at once": """
+import faulthandler
+signal.signal(signal.SIGABRT, lambda *_: print("handled"))
+libc.signal(signal.SIGABRT, ctypes.cast(libc._exit, ctypes.c_void_p))
+faulthandler.enable()
+signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+sys.excepthook = sys.unraisablehook = lambda *_: print("hooked")
+""",
+}
+
+
+@needs.linux
+@pytest.mark.parametrize("handler", HANDLERS)
+@pytest.mark.parametrize("where", ["main", "thread"])
+def test_no_handler_of_any_kind_runs(handler: str, where: str) -> None:
+    """Whoever handles SIGABRT, in whichever thread it happens: one line on standard error, and the end."""
+    code = f"""
+libc.signal.argtypes = [ctypes.c_int, ctypes.c_void_p]
+{HANDLERS[handler]}
+def work():
+    with LockedBuffer(32).open("rw") as view:
+        flip(address_of(view) - 1)
+    print("survived", flush=True)
+if {where!r} == "main":
+    work()
+else:
+    thread = threading.Thread(target=work); thread.start(); thread.join()
+"""
+    result = run("import atexit\natexit.register(print, 'atexit ran')\n" + code)
+    assert result.code == CANARY_DEATH, result
+    assert result.out == ""
+    assert len(result.err.splitlines()) == 1
+    assert "damaged canary" in result.err
+
+
 @needs.unix
 def test_a_full_standard_error_does_not_delay_the_end() -> None:
     """Nobody reads the pipe it would tell: it ends all the same, without waiting."""

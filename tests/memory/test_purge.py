@@ -1,7 +1,10 @@
 """purge(): everything is wiped at once, what was made before is over, what is made after works."""
 
+import threading
+
 import pytest
 
+import needs
 from children import Live, succeed
 from observed import Memory
 from samples import made_of
@@ -166,3 +169,127 @@ def test_purges_from_many_threads() -> None:
         print(len(wrong))
     """)
     assert out.strip() == "0"
+
+
+def test_another_thread_with_an_open_block(backing: str) -> None:
+    """It reads zeros from then on without faulting, opens nothing new, and its block ends with PurgedError."""
+    buffer, secret = LockedBuffer(32, backing=backing), made_of(b"p" * 32)
+    is_open, is_purged = threading.Event(), threading.Event()
+    told: list[object] = []
+
+    def work() -> None:
+        try:
+            with buffer.open("rw") as view, secret.open() as plain:
+                view[:] = b"p" * 32
+                is_open.set()
+                assert is_purged.wait(30)
+                told.append(bytes(view) + bytes(plain))
+                for use in (secret.open, buffer.open().__enter__):
+                    with pytest.raises(PurgedError):
+                        use()
+        except PurgedError as error:
+            told.append("discard" in str(error))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    assert is_open.wait(30)
+    purge()
+    is_purged.set()
+    thread.join()
+    assert told == [bytes(64), True]
+
+
+SEEN_FROM_OUTSIDE = """
+keys = children.locked_and_recorded()
+content = os.read(0, 32)
+def fill(view):
+    view[:] = content
+    places.append(address_of(view))
+places = []
+idle = Secret.build(32, fill)  # its room is idle from here on: wiped, and kept for the next
+secret = Secret.build(32, lambda view: view.__setitem__(slice(None), content))
+access = secret.open()
+inside = access.__enter__()
+ordinary = bytearray(content)
+(key,) = keys
+print(address_of(inside), places[0], key._layout()[1] - 32, address_of(ordinary), flush=True)
+os.read(0, 1)
+"""
+
+
+@needs.linux
+def test_the_key_and_open_rooms_are_wiped_seen_from_outside() -> None:
+    """A second process reads the key and an opened secret before, and zeros after; ordinary memory stays (control)."""
+    with Live(SEEN_FROM_OUTSIDE + "purge()\nprint('purged', flush=True)\nos.read(0, 1)") as child:
+        mark = bytes(range(100, 132))
+        child.send(mark)
+        room, _idle, key, ordinary = map(int, child.line().split())
+        with Memory(child.pid) as memory:
+            assert memory.read(room, 32) == mark
+            assert memory.read(key, 32) not in (None, bytes(32))
+            child.go()
+            assert child.line() == "purged"
+            assert memory.read(room, 32) == bytes(32)
+            assert memory.read(key, 32) == bytes(32)
+            assert memory.read(ordinary, 32) == mark
+
+
+@needs.linux
+def test_what_a_block_writes_after_the_purge_is_wiped_at_its_end() -> None:
+    """Seen from outside: written, there while the block lasts (control), zeros when it has ended."""
+    with Live("""
+        buffer = LockedBuffer(32, backing="locked")
+        content = os.read(0, 32)
+        try:
+            with buffer.open("rw") as view:
+                purge()
+                view[:] = content
+                print(address_of(view), flush=True)
+                os.read(0, 1)
+        except PurgedError:
+            print("ended", flush=True)
+        os.read(0, 1)
+    """) as child:
+        mark = bytes(range(100, 132))
+        child.send(mark)
+        address = int(child.line())
+        with Memory(child.pid) as memory:
+            assert memory.read(address, 32) == mark
+            child.go()
+            assert child.line() == "ended"
+            assert memory.read(address, 32) == bytes(32)
+
+
+@needs.linux
+def test_what_fill_writes_after_the_purge_is_wiped_at_its_end() -> None:
+    """The same for a room: fill() purges, writes on, and nothing of it is left or sealed."""
+    with Live("""
+        children.locked_and_recorded()
+        content = os.read(0, 32)
+        def fill(view):
+            purge()
+            view[:] = content
+            print(address_of(view), flush=True)
+            os.read(0, 1)
+        try:
+            Secret.build(32, fill)
+        except PurgedError:
+            print("refused", flush=True)
+        os.read(0, 1)
+    """) as child:
+        mark = bytes(range(100, 132))
+        child.send(mark)
+        address = int(child.line())
+        with Memory(child.pid) as memory:
+            assert memory.read(address, 32) == mark
+            child.go()
+            assert child.line() == "refused"
+            assert memory.read(address, 32) == bytes(32)
+
+
+def test_a_purge_inside_a_purged_block_changes_nothing() -> None:
+    """Twice is fine, and the block still ends with one PurgedError."""
+    buffer = LockedBuffer(32)
+    with pytest.raises(PurgedError, match="discard"), buffer.open():  # noqa: PT012
+        purge()
+        purge()

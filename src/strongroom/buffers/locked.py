@@ -26,7 +26,8 @@ class LockedBuffer(_native.Block):
     a page. A canary lies before each, which is checked when a block that may write ends and when the buffer is
     destroyed; inaccessible pages lie around them all. Larger ones, and those with ``isolated=True``, have pages of
     their own: the bytes end where an inaccessible page begins, and while no block has them open the pages are
-    inaccessible to this process too.
+    inaccessible to this process too. One that is left to the garbage collector is wiped then, and ``python -X dev``
+    warns of it, with the line that made it.
 
     Args:
         size: Bytes, at least 1. Locked memory is used in steps of 16, 32, 64, 128, 256, 512 and 1,024 bytes plus 16

@@ -55,16 +55,21 @@ inspect.signature() looks.
             self.is_slot = True
             self.kept_in = _usual_backing
             self.generation = sr_generation()
+        if _sites is not None:
+            _note_site(self)
 
     def __dealloc__(self):
         cdef sr_error error
         cdef int failed = 0
+        site = None if _sites is None else _sites.pop(<size_t><PyObject *>self, None)
         if self.place.data != NULL and self.generation == sr_generation():
             if self.is_slot:
                 sr_pool_give(&self.place)
             elif sr_block_destroy(self.pages, &error):
                 failed = 1
                 sr_block_forget(self.pages)  # what describes the memory goes now, the memory stays
+            if site is not None and not failed:
+                _tell_forgotten(self, site)
         free(self.pages)
         if failed:
             _raise(&error)

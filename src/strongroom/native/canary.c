@@ -31,6 +31,13 @@ void sr_canary_write(void *place, size_t size)
     memcpy(to, words, size);
 }
 
+void sr_canary_of(const void *place, unsigned char bytes[SR_CANARY_SIZE])
+{
+    uint64_t words[WORDS];
+    word_at(place, words);
+    memcpy(bytes, words, sizeof words);
+}
+
 int sr_canary_is_intact(const void *place, size_t size)
 {
     uint64_t words[WORDS];

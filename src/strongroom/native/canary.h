@@ -15,6 +15,9 @@ int sr_canary_begin(sr_error *error);
  * over another, canary and all, is noticed. */
 void sr_canary_write(void *place, size_t size);
 
+/* The first SR_CANARY_SIZE bytes that stand at `place` then. */
+void sr_canary_of(const void *place, unsigned char bytes[SR_CANARY_SIZE]);
+
 /* 1 if these bytes are as they were written. */
 int sr_canary_is_intact(const void *place, size_t size);
 

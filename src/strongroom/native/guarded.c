@@ -1,68 +1,11 @@
 #include "guarded.h"
 #include "generation.h"
+#include "live.h"
 
 #include <assert.h>
 #include <string.h>
 
-static sr_block *live; /* guarded by SR_MUTEX_BLOCKS */
-
-/* ---- the list of live blocks ---- */
-
-static void enlist(sr_block *block)
-{
-    sr_os_enter(SR_MUTEX_BLOCKS);
-    block->previous = NULL;
-    block->next = live;
-    if (live != NULL) {
-        live->previous = block;
-    }
-    live = block;
-    sr_os_leave(SR_MUTEX_BLOCKS);
-}
-
-static void delist(sr_block *block)
-{
-    sr_os_enter(SR_MUTEX_BLOCKS);
-    if (block->previous != NULL) {
-        block->previous->next = block->next;
-    } else {
-        live = block->next;
-    }
-    if (block->next != NULL) {
-        block->next->previous = block->previous;
-    }
-    sr_os_leave(SR_MUTEX_BLOCKS);
-}
-
-/* In a child the pages are holes, into which some later mmap would fall, to be read through an inherited
- * pointer: put inaccessible pages there. Where the system could not leave the pages out, take their content. */
-static void forget_all_in_child(void)
-{
-    for (const sr_block *block = live; block != NULL; block = block->next) {
-        sr_error ignored;
-        if (block->outcomes[SR_STEP_NOT_IN_CHILD].call == NULL) {
-            sr_os_fill_hole(block->pages, block->pages_size);
-        } else {
-            (void)sr_os_decommit(block->pages, block->pages_size, &ignored);
-        }
-    }
-    live = NULL;
-}
-
 /* ---- making one ---- */
-
-int sr_blocks_begin(sr_error *error)
-{
-    static int has_begun;
-    if (!has_begun) {
-        if (sr_generation_begin(forget_all_in_child, error) != 0
-            || sr_canary_begin(error) != 0) {
-            return -1;
-        }
-        has_begun = 1;
-    }
-    return 0;
-}
 
 size_t sr_block_max_size(void)
 {
@@ -144,13 +87,14 @@ static int furnish(sr_block *block, unsigned required, sr_error *error)
     return 0;
 }
 
-static int make(sr_block *block, size_t size, sr_backing backing, unsigned required, int is_shared, sr_error *error)
+static int make(sr_block *block, size_t size, sr_backing backing, unsigned required,
+                void (*wipe_slots)(const sr_block *), sr_error *error)
 {
     memset(block, 0, sizeof *block);
     assert(sr_generation() != 0); /* sr_blocks_begin */
     lay_out(block, size);
     block->backing = backing;
-    block->is_shared = is_shared;
+    block->wipe_slots = wipe_slots;
     void *reservation = NULL;
     if (sr_os_reserve(block->reserved_size, SR_PLACE_ANYWHERE, &reservation, error) != 0) {
         return -1;
@@ -159,9 +103,9 @@ static int make(sr_block *block, size_t size, sr_backing backing, unsigned requi
     block->pages = block->reservation + sr_os_page_size();
     if (furnish(block, required, error) == 0) {
         sr_block_place(block, size);
-        if (is_shared || sr_block_close(block, error) == 0) {
+        if (wipe_slots != NULL || sr_block_close(block, error) == 0) {
             block->generation = sr_generation();
-            enlist(block);
+            sr_block_enlist(block);
             return 0;
         }
     }
@@ -173,12 +117,13 @@ static int make(sr_block *block, size_t size, sr_backing backing, unsigned requi
 
 int sr_block_create(sr_block *block, size_t size, sr_backing backing, unsigned required, sr_error *error)
 {
-    return make(block, size, backing, required, 0, error);
+    return make(block, size, backing, required, NULL, error);
 }
 
-int sr_block_create_shared(sr_block *block, size_t page_count, sr_backing backing, unsigned required, sr_error *error)
+int sr_block_create_shared(sr_block *block, size_t page_count, sr_backing backing, unsigned required,
+                           void (*wipe_slots)(const sr_block *), sr_error *error)
 {
-    return make(block, page_count * sr_os_page_size() - SR_CANARY_SIZE, backing, required, 1, error);
+    return make(block, page_count * sr_os_page_size() - SR_CANARY_SIZE, backing, required, wipe_slots, error);
 }
 
 /* ---- using one ---- */
@@ -237,9 +182,9 @@ int sr_block_destroy(sr_block *block, sr_error *error)
     if (sr_block_wipe(block, error) != 0) {
         return -1;
     }
-    delist(block);
+    sr_block_delist(block);
     if (sr_os_release(block->reservation, block->reserved_size, error) != 0) {
-        enlist(block);
+        sr_block_enlist(block);
         return -1;
     }
     block->reservation = NULL;
@@ -248,53 +193,6 @@ int sr_block_destroy(sr_block *block, sr_error *error)
 
 void sr_block_forget(sr_block *block)
 {
-    delist(block);
+    sr_block_delist(block);
     block->reservation = NULL;
-}
-
-/* ---- all of them ---- */
-
-void sr_blocks_count(sr_block_totals *totals)
-{
-    memset(totals, 0, sizeof *totals);
-    (void)sr_generation();
-    sr_os_enter(SR_MUTEX_BLOCKS);
-    for (const sr_block *block = live; block != NULL; block = block->next) {
-        totals->isolated += !block->is_shared;
-        totals->pages_size[block->backing] += block->pages_size;
-        totals->unlocked_size += block->outcomes[SR_STEP_LOCK].call != NULL ? block->pages_size : 0;
-    }
-    sr_os_leave(SR_MUTEX_BLOCKS);
-}
-
-void sr_blocks_wipe_all(void)
-{
-    (void)sr_generation(); /* in a child that no handler saw the list is still the parent's: drop it first */
-    sr_os_enter(SR_MUTEX_BLOCKS);
-    for (sr_block *block = live; block != NULL; block = block->next) {
-        if (block->is_shared) { /* whoever shares the pages out wipes what is in use of them: sr_pool_wipe_all */
-            continue;
-        }
-        sr_error ignored; /* each of the others still deserves its turn */
-        sr_protection before = block->protection;
-        (void)sr_block_wipe(block, &ignored);
-        (void)sr_block_protect(block, before, &ignored);
-    }
-    sr_os_leave(SR_MUTEX_BLOCKS);
-}
-
-/* Without the mutex: its holder may be the thread whose memory went wrong, and waiting is not allowed here.
- * The list is only ever changed by single pointer stores, so walking it forward ends. No checks either:
- * there may be more than one damaged block, and none of them changes what is to be done. */
-_Noreturn void sr_blocks_die(const char *message)
-{
-    sr_error ignored;
-    (void)sr_os_forbid_dumps(&ignored);
-    (void)sr_generation();
-    for (sr_block *block = live; block != NULL; block = block->next) {
-        if (sr_block_protect(block, SR_READ_WRITE, &ignored) == 0) {
-            sr_os_wipe(block->pages, block->pages_size);
-        }
-    }
-    sr_os_die(message);
 }

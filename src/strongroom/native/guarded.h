@@ -42,7 +42,8 @@ typedef struct sr_block {
     uint64_t generation;
     sr_backing backing;
     sr_protection protection;
-    int is_shared; /* pages that a pool shares out among small secrets: never closed */
+    /* Of pages that a pool shares out among small secrets, and never closes: how to wipe those in a walk. */
+    void (*wipe_slots)(const struct sr_block *block);
     sr_outcome outcomes[SR_STEP_COUNT];
 } sr_block;
 
@@ -57,7 +58,8 @@ int sr_block_create(sr_block *block, size_t size, sr_backing backing, unsigned r
 
 /* The same with `page_count` whole pages, which stay READ_WRITE: for the pool, whose secrets share them. `data` is all
  * of them but the canary at their beginning. */
-int sr_block_create_shared(sr_block *block, size_t page_count, sr_backing backing, unsigned required, sr_error *error);
+int sr_block_create_shared(sr_block *block, size_t page_count, sr_backing backing, unsigned required,
+                           void (*wipe_slots)(const sr_block *), sr_error *error);
 
 /* The largest size sr_block_create can lay out, in bytes. */
 size_t sr_block_max_size(void);
@@ -97,6 +99,14 @@ typedef struct sr_block_totals {
 } sr_block_totals;
 
 void sr_blocks_count(sr_block_totals *totals);
+
+/* Visit every live block, whatever other threads do and whatever this one was doing: waits for nothing. Nothing joins or
+ * leaves the list meanwhile; if the walk is_last, never again. A process that only shares this one's memory visits none. */
+void sr_blocks_walk(void (*visit)(const sr_block *block, int is_last), int is_last);
+
+/* Wipe every live block at once, in such a walk. Async-signal-safe. Pages are READ_WRITE afterwards if it is_last, else
+ * as accessible as they were. */
+void sr_blocks_wipe_at_once(int is_last);
 
 #define SR_DAMAGED_CANARY \
     "strongroom: memory in front of a secret was overwritten (damaged canary). " \

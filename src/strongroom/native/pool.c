@@ -2,6 +2,8 @@
 #include "generation.h"
 
 #include <assert.h>
+#include <stdatomic.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -62,6 +64,21 @@ static unsigned kind_for(size_t size)
     return kind;
 }
 
+/* What a walk calls, which takes no mutex: other threads may take and give slots meanwhile. So free slots are left alone,
+ * and canaries get the bytes they should have, which whoever compares them at this moment does not notice. */
+static void wipe_slots(const sr_block *block)
+{
+    const sr_pooled *one = (const sr_pooled *)((const char *)block - offsetof(sr_pooled, block));
+    for (uint32_t index = 0; index < one->arena.count; index++) {
+        uint32_t size = sr_arena_size_at(&one->arena, index), stride = one->arena.stride;
+        unsigned char *start = (unsigned char *)(one->arena.base + (uintptr_t)index * stride);
+        if (size != 0) {
+            sr_canary_write(start, stride - size);
+            sr_os_wipe(start + stride - size, size);
+        }
+    }
+}
+
 static sr_pooled *make(unsigned kind, size_t page_count, sr_backing backing, unsigned required, sr_error *error)
 {
     uint32_t stride = sr_slot_fits[kind] + SR_CANARY_SIZE;
@@ -72,14 +89,19 @@ static sr_pooled *make(unsigned kind, size_t page_count, sr_backing backing, uns
         error->code = SR_UNSUPPORTED;
         return NULL;
     }
-    if (sr_block_create_shared(&one->block, page_count, backing, required, error) != 0) {
+    memset(one, 0, sizeof *one); /* a walk may meet it from the next line on: with no slots yet */
+    if (sr_block_create_shared(&one->block, page_count, backing, required, wipe_slots, error) != 0) {
         free(one);
         return NULL;
     }
     uintptr_t end = (uintptr_t)one->block.data + one->block.size;
-    sr_arena_begin(&one->arena, end - (uintptr_t)stride * count, stride, count, one->notes);
+    sr_arena arena;
+    sr_arena_begin(&arena, end - (uintptr_t)stride * count, stride, count, one->notes);
+    arena.count = 0;
+    one->arena = arena;
+    atomic_thread_fence(memory_order_release);
+    one->arena.count = count;
     one->kind = kind;
-    one->refused = 0;
     for (int step = 0; step < SR_STEP_COUNT; step++) {
         one->refused |= one->block.outcomes[step].call != NULL ? 1u << step : 0;
     }

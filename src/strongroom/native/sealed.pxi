@@ -74,7 +74,8 @@ cdef class Sealed(Keeper):
             raise ForkedError(
                 f"this {type(self).__name__} was sealed before a fork and its key is not in this child: make it after "
                 "the fork (gunicorn: post_fork, uWSGI: postfork, multiprocessing: in the worker's initializer)")
-        if self.envelope.key_number != _sealer.key_number or _sealer.key == NULL:
+        if (self.envelope.key_number != _sealer.key_number or _sealer.key == NULL
+                or _key.purges != _purges):  # only a signal wiped the key and left it there: ending.pxi
             raise PurgedError(f"this {type(self).__name__} was destroyed by purge()")
         return 0
 
@@ -129,7 +130,8 @@ cdef class Sealed(Keeper):
 
 def has_sealer():
     """Whether there is a key in this process to seal under."""
-    return _key is not None and _sealer.key != NULL and _key_generation == sr_generation()
+    return (_key is not None and _sealer.key != NULL and _key_generation == sr_generation()
+            and _key.purges == _purges)
 
 
 def begin_sealing(Block key not None, size_t encrypt, size_t decrypt, size_t nonce_size, size_t tag_size, example):

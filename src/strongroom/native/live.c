@@ -1,0 +1,115 @@
+/* The list of live blocks, and what is done to all of them. */
+#include "generation.h"
+#include "guarded.h"
+#include "live.h"
+#include "sr_os_signals.h"
+
+#include <string.h>
+
+static sr_block *volatile live; /* guarded by SR_MUTEX_BLOCKS; read without it by sr_blocks_walk */
+static volatile int32_t walks;  /* how many of those are under way: nothing joins or leaves the list meanwhile */
+static uint64_t owner;          /* the process whose blocks these are */
+
+void sr_block_enlist(sr_block *block)
+{
+    sr_os_enter(SR_MUTEX_BLOCKS);
+    block->previous = NULL;
+    block->next = live;
+    if (live != NULL) {
+        live->previous = block;
+    }
+    sr_os_await_zero(&walks); /* and its barrier: who sees the block in the list sees what it links to */
+    live = block;
+    sr_os_leave(SR_MUTEX_BLOCKS);
+}
+
+void sr_block_delist(sr_block *block)
+{
+    sr_os_enter(SR_MUTEX_BLOCKS);
+    if (block->previous != NULL) {
+        block->previous->next = block->next;
+    } else {
+        live = block->next;
+    }
+    if (block->next != NULL) {
+        block->next->previous = block->previous;
+    }
+    sr_os_await_zero(&walks); /* one may have come as far as this block, which is about to go */
+    sr_os_leave(SR_MUTEX_BLOCKS);
+}
+
+/* In a child the pages are holes, into which some later mmap would fall, to be read through an inherited
+ * pointer: put inaccessible pages there. Where the system could not leave the pages out, take their content. */
+static void forget_all_in_child(void)
+{
+    for (const sr_block *block = live; block != NULL; block = block->next) {
+        sr_error ignored;
+        if (block->outcomes[SR_STEP_NOT_IN_CHILD].call == NULL) {
+            sr_os_fill_hole(block->pages, block->pages_size);
+        } else {
+            (void)sr_os_decommit(block->pages, block->pages_size, &ignored);
+        }
+    }
+    live = NULL;
+    walks = 0; /* those were threads of the parent's */
+    owner = sr_os_process_id();
+}
+
+int sr_blocks_begin(sr_error *error)
+{
+    static int has_begun;
+    if (!has_begun) {
+        if (sr_generation_begin(forget_all_in_child, error) != 0 || sr_canary_begin(error) != 0) {
+            return -1;
+        }
+        owner = sr_os_process_id();
+        has_begun = 1;
+    }
+    return 0;
+}
+
+void sr_blocks_count(sr_block_totals *totals)
+{
+    memset(totals, 0, sizeof *totals);
+    (void)sr_generation();
+    sr_os_enter(SR_MUTEX_BLOCKS);
+    for (const sr_block *block = live; block != NULL; block = block->next) {
+        totals->isolated += block->wipe_slots == NULL;
+        totals->pages_size[block->backing] += block->pages_size;
+        totals->unlocked_size += block->outcomes[SR_STEP_LOCK].call != NULL ? block->pages_size : 0;
+    }
+    sr_os_leave(SR_MUTEX_BLOCKS);
+}
+
+void sr_blocks_wipe_all(void)
+{
+    (void)sr_generation(); /* in a child that no handler saw the list is still the parent's: drop it first */
+    sr_os_enter(SR_MUTEX_BLOCKS);
+    for (sr_block *block = live; block != NULL; block = block->next) {
+        if (block->wipe_slots != NULL) { /* whoever shares the pages out wipes them: sr_pool_wipe_all */
+            continue;
+        }
+        sr_error ignored; /* each of the others still deserves its turn */
+        sr_protection before = block->protection;
+        (void)sr_block_wipe(block, &ignored);
+        (void)sr_block_protect(block, before, &ignored);
+    }
+    sr_os_leave(SR_MUTEX_BLOCKS);
+}
+
+/* Without the mutex: its holder may be the thread whose memory went wrong, or the one that a signal interrupted. So who
+ * changes the list waits for the walks, and they wait for nobody. */
+void sr_blocks_walk(void (*visit)(const sr_block *block, int is_last), int is_last)
+{
+    (void)sr_generation(); /* in a child that no handler saw: drops the parent's list */
+    if (sr_os_process_id() != owner) { /* only shares our memory: vfork */
+        return;
+    }
+    sr_os_add(&walks, 1);
+    for (const sr_block *block = live; block != NULL; block = block->next) {
+        visit(block, is_last);
+    }
+    if (!is_last) { /* else nobody makes anything new, which nobody would wipe */
+        sr_os_add(&walks, -1);
+    }
+}
