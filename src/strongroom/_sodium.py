@@ -10,9 +10,12 @@ from __future__ import annotations
 import importlib
 import os
 from _thread import RLock
-from typing import Any
 
 from strongroom.exceptions import UnsupportedError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 __all__ = ["AEGIS_256", "XCHACHA20_POLY1305", "Engine", "load"]
 
@@ -61,8 +64,7 @@ XCHACHA20_POLY1305 = Engine(
 
 _loaded: tuple[Any, Any] | None = None
 _loading = RLock()
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_loading.acquire, after_in_parent=_loading.release, after_in_child=_loading.release)
+_do_forks_wait = False
 
 
 def _load() -> tuple[Any, Any]:
@@ -79,10 +81,16 @@ def load() -> tuple[Any, Any]:
     """Return PyNaCl's own ``(lib, ffi)``, with libsodium started; ``UnsupportedError`` if that cannot be had.
 
     ``sodium_init`` takes a mutex of libsodium's, each time. A child forked while another thread had it could never take
-    it: so it is called once, and forks wait until that is done.
+    it: so it is called once, and forks wait until that is done. The same goes for the import.
     """
-    global _loaded
+    global _loaded, _do_forks_wait
     if _loaded is None:
+        if not _do_forks_wait:  # two threads at once have them wait twice, which an RLock allows
+            if hasattr(os, "register_at_fork"):
+                os.register_at_fork(
+                    before=_loading.acquire, after_in_parent=_loading.release, after_in_child=_loading.release
+                )
+            _do_forks_wait = True
         with _loading:
             if _loaded is None:
                 _loaded = _load()

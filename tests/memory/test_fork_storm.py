@@ -215,3 +215,35 @@ def test_a_child_hands_a_secret_on_through_a_pipe() -> None:
         assert forked(child) == "True"
     os.close(reading)
     os.close(writing)
+
+
+@pytest.mark.parametrize("use", ["LockedBuffer(3).guarantees()", "Secret.random(3).reveal()", "purge()"])
+def test_no_import_is_waited_for_in_a_child(use: str) -> None:
+    """A child that is forked while a thread makes first use of something makes first use of it, too, and does not hang.
+
+    CPython has a lock for each module that is being imported, and nobody gives it back in a child.
+    """
+    out = succeed(
+        f"""
+        seen = []
+        class Slow:
+            def find_spec(self, name, path=None, target=None):
+                if name.partition(".")[0] in ("strongroom", "nacl", "cffi", "_cffi_backend"):
+                    seen.append(name)
+                    time.sleep(0.2)
+        sys.meta_path.insert(0, Slow())
+        thread = threading.Thread(target=lambda: {use})
+        thread.start()
+        while thread.is_alive() and not seen:
+            time.sleep(0.001)
+        pid = os.fork()
+        if pid == 0:
+            signal.alarm(20)
+            {use}
+            os._exit(7)
+        thread.join()
+        print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+    """,
+        env=QUIET,
+    )
+    assert out.split() == ["7"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from strongroom import _native
+from strongroom.buffers import evidence  # now: a child forked while a thread imports it would wait for ever
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -143,6 +144,4 @@ class LockedBuffer(_native.Block):
 
         Version added: 0.1.
         """
-        from strongroom.buffers import evidence  # only those who ask pay for its import
-
         return evidence.collect(self)

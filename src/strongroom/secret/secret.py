@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from strongroom import _native
+from strongroom.secret import sealing, sources  # now: a child forked while a thread imports them would wait for ever
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -76,8 +77,6 @@ class Secret(_native.Sealed):
         Version added: 0.1.
         """
         if not _native.has_sealer():
-            from strongroom.secret import sealing  # the cipher library only loads for those who seal
-
             sealing.ensure_key()
         secret: Self = cls.__new__(cls)
         secret._seal(size, fill)
@@ -140,8 +139,6 @@ class Secret(_native.Sealed):
 
         Version added: 0.1.
         """
-        from strongroom.secret import sources
-
         size, fill = sources.from_env(name)
         secret = cls.build(size, fill)
         if scrub:
@@ -178,8 +175,6 @@ class Secret(_native.Sealed):
 
         Version added: 0.1.
         """
-        from strongroom.secret import sources
-
         secret = cls.build(*sources.from_prompt(text))
         if confirm:
             again = cls.build(*sources.from_prompt(f"Again, {text}"))
