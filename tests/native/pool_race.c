@@ -1,8 +1,8 @@
 /* Threads take slots, write, look and give back, their own and each other's, while the process forks, trims and lists.
  *
  * Whoever takes a slot must find zeros and be alone in it until it is given back: each byte carries its taker's mark.
- * Every child must find an empty pool that works. test_native_races.py builds this program a second time with mutexes that do
- * nothing, and then it must fail.
+ * Every child must find an empty pool that works. test_native_races.py builds this program a second time with mutexes
+ * that do nothing, and then it must fail.
  *
  *     pool_race [seconds [seed [lock limit in bytes]]]
  *
