@@ -61,6 +61,29 @@ static void fill_up(void *argument)
     CHECK("and the whole limit can be used anew", take_to_the_limit(slots, 32, backing) == count);
 }
 
+/* Of 16 pages two are locked by something else: where eight do not fit four do, and then one. */
+static void grow_by_halves(void *argument)
+{
+    static const size_t expected_pages[] = {1, 1, 2, 4, 4, 1, 1};
+    sr_backing backing = *(const sr_backing *)argument;
+    sr_block other;
+    size_t arenas = 0, count = 0;
+    int is_as_expected = 1;
+    CHECK("nobody has a lock limit of 16 pages", become_nobody_under(16 * page, 16 * page));
+    CHECK("of which two are taken", sr_block_create(&other, 2 * page - SR_CANARY_SIZE, SR_BACKING_LOCKED, ALL_REQUIRED,
+                                                    &pool_error) == 0);
+    for (; count < MOST_SLOTS && take(&slots[count], 200, backing) == 0; count++) {
+        if (count == 0 || slots[count].home != slots[count - 1].home) { /* each is filled before the next is made */
+            size_t pages = sr_slot_pages(&slots[count])->pages_size / page;
+            is_as_expected &= arenas < 7 && pages == expected_pages[arenas];
+            arenas++;
+        }
+    }
+    CHECK("at the limit arenas are made by halves, down to a page", is_as_expected && arenas == 7);
+    CHECK("and nothing of it stays unused", sums_of(0).pages_size == 14 * page);
+    give_all(slots, count);
+}
+
 /* ---- what stands in ---- */
 
 static void use_larger_slots(void *argument)
@@ -189,6 +212,7 @@ int main(void)
 #if HAS_ASAN
     skip("the lock limit", "AddressSanitizer's mlock does nothing");
     (void)fill_up;
+    (void)grow_by_halves;
     (void)use_larger_slots;
     (void)use_others_slots;
     (void)use_unlocked;
@@ -199,6 +223,7 @@ int main(void)
             continue;
         }
         check_in_child("a thousand secrets fit under a small limit", fill_up, &backing);
+        check_in_child("where a large arena does not fit, a smaller one does", grow_by_halves, &backing);
         check_in_child("free slots stand in for pages that are refused", use_larger_slots, &backing);
     }
     check_in_child("other threads' slots do, too", use_others_slots, NULL);

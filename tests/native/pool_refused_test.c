@@ -47,7 +47,7 @@ static picture picture_now(void)
     now.of_all = sums_of(0);
     now.of_size = sums_of(SIZE);
     now.locked_kb = status_number("VmLck");
-    now.mapped_kb = HAS_ASAN ? 0 : status_number("VmSize");
+    now.mapped_kb = mapped_kb();
     now.open_files = count_open_files();
     now.allocations = allocations;
     return now;

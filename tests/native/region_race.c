@@ -3,7 +3,7 @@
  * Holders secure or view random ranges of shared regions and touch the pages themselves, with plain loads and stores:
  * a fault, or a mark that is gone, is a violation of the promise a hold makes. Meanwhile spoilers decommit, forbid,
  * guard and release the same pages. Every verb runs as the native module runs it, between sr_os_enter and sr_os_leave;
- * test_region_race.py builds this program a second time with mutexes that do nothing, and then it must fail.
+ * test_native_races.py builds this program a second time with mutexes that do nothing, and then it must fail.
  *
  *     region_race [seconds [seed]]
  */

@@ -7,6 +7,7 @@ The C programs check what the kernel says of them and print one line for each ch
 """
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -96,6 +97,23 @@ def test_c_program(source: Path, build: str, working_options: dict[str, bool], p
     )
     broken = "\n".join(line for line in done.stdout.splitlines() if not line.startswith(("ok ", "skip ")))
     assert done.returncode == 0, f"exit status {done.returncode}\n{broken}\n{done.stderr}"
+
+
+@pytest.mark.parametrize("name", ["pool_test"])
+def test_under_valgrind(name: str, tmp_path: Path) -> None:
+    """No decision hangs on a byte that was never written, and no heap is lost: what no sanitizer of gcc's sees."""
+    valgrind = shutil.which("valgrind")
+    if valgrind is None:
+        pytest.skip("no valgrind: apt-get install valgrind, or the like")
+    command = [valgrind, "--quiet", "--error-exitcode=99", "--leak-check=full"]
+    probe = subprocess.run([*command, sys.executable, "-c", ""], capture_output=True, text=True, check=False)
+    if probe.returncode not in (0, 99):
+        pytest.skip(f"valgrind cannot run programs here: {probe.stderr.strip()[-200:]}")
+    program = compiled([HERE / f"{name}.c"], ["-O2"], tmp_path / name)
+    done = subprocess.run(
+        [*command, str(program)], capture_output=True, text=True, timeout=DEADLINE_SECONDS, check=False
+    )
+    assert done.returncode == 0, f"exit status {done.returncode}\n{done.stdout}\n{done.stderr}"
 
 
 def test_there_are_programs() -> None:
