@@ -23,7 +23,7 @@ static void wipe(const sr_block *block, int is_last)
     sr_error ignored;
     unsigned char canary[SR_CANARY_SIZE], *data = block->data, *mark = data - SR_CANARY_SIZE;
     if (block->wipe_slots != NULL) {
-        block->wipe_slots(block);
+        block->wipe_slots(block, is_last);
         return;
     }
     sr_canary_of(mark, canary);

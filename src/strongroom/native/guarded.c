@@ -88,7 +88,7 @@ static int furnish(sr_block *block, unsigned required, sr_error *error)
 }
 
 static int make(sr_block *block, size_t size, sr_backing backing, unsigned required,
-                void (*wipe_slots)(const sr_block *), sr_error *error)
+                void (*wipe_slots)(const sr_block *, int), sr_error *error)
 {
     memset(block, 0, sizeof *block);
     assert(sr_generation() != 0); /* sr_blocks_begin */
@@ -121,7 +121,7 @@ int sr_block_create(sr_block *block, size_t size, sr_backing backing, unsigned r
 }
 
 int sr_block_create_shared(sr_block *block, size_t page_count, sr_backing backing, unsigned required,
-                           void (*wipe_slots)(const sr_block *), sr_error *error)
+                           void (*wipe_slots)(const sr_block *, int), sr_error *error)
 {
     return make(block, page_count * sr_os_page_size() - SR_CANARY_SIZE, backing, required, wipe_slots, error);
 }

@@ -43,7 +43,7 @@ typedef struct sr_block {
     sr_backing backing;
     sr_protection protection;
     /* Of pages that a pool shares out among small secrets, and never closes: how to wipe those in a walk. */
-    void (*wipe_slots)(const struct sr_block *block);
+    void (*wipe_slots)(const struct sr_block *block, int is_last);
     sr_outcome outcomes[SR_STEP_COUNT];
 } sr_block;
 
@@ -59,7 +59,7 @@ int sr_block_create(sr_block *block, size_t size, sr_backing backing, unsigned r
 /* The same with `page_count` whole pages, which stay READ_WRITE: for the pool, whose secrets share them. `data` is all
  * of them but the canary at their beginning. */
 int sr_block_create_shared(sr_block *block, size_t page_count, sr_backing backing, unsigned required,
-                           void (*wipe_slots)(const sr_block *), sr_error *error);
+                           void (*wipe_slots)(const sr_block *, int), sr_error *error);
 
 /* The largest size sr_block_create can lay out, in bytes. */
 size_t sr_block_max_size(void);

@@ -64,9 +64,10 @@ static unsigned kind_for(size_t size)
     return kind;
 }
 
-/* What a walk calls, which takes no mutex: other threads may take and give slots meanwhile. So free slots are left alone,
- * and canaries get the bytes they should have, which whoever compares them at this moment does not notice. */
-static void wipe_slots(const sr_block *block)
+/* What a walk calls, which takes no mutex: other threads may take and give slots meanwhile. So canaries get the bytes
+ * they should have, which whoever compares them at this moment does not notice, and free slots, zeros unless somebody
+ * wrote there, are left alone if the process may live on: one may be taken at this moment. */
+static void wipe_slots(const sr_block *block, int is_last)
 {
     const sr_pooled *one = (const sr_pooled *)((const char *)block - offsetof(sr_pooled, block));
     for (uint32_t index = 0; index < one->arena.count; index++) {
@@ -75,6 +76,8 @@ static void wipe_slots(const sr_block *block)
         if (size != 0) {
             sr_canary_write(start, stride - size);
             sr_os_wipe(start + stride - size, size);
+        } else if (is_last) {
+            sr_os_wipe(start, stride);
         }
     }
 }
