@@ -14,7 +14,7 @@ Importing this changes nothing in the process: no lock, no limit, no handler, un
 from __future__ import annotations
 
 from strongroom._native import Access, View
-from strongroom.buffers import LockedBuffer, purge
+from strongroom.buffers import LockedBuffer, configure, purge
 from strongroom.exceptions import (
     AccessError,
     DestroyedError,
@@ -23,6 +23,7 @@ from strongroom.exceptions import (
     PurgedError,
     SealBrokenError,
     SecuredError,
+    SettledError,
     StrongroomError,
     StrongroomWarning,
     SystemCallError,
@@ -47,6 +48,7 @@ __all__ = [
     "SealBrokenError",
     "Secret",
     "SecuredError",
+    "SettledError",
     "StrongroomError",
     "StrongroomWarning",
     "SystemCallError",
@@ -54,6 +56,7 @@ __all__ = [
     "View",
     "Win32Error",
     "__version__",
+    "configure",
     "purge",
 ]
 

@@ -27,6 +27,7 @@ from cpython.dict cimport PyDict_GetItem
 from cpython.exc cimport PyErr_CheckSignals, PyErr_WarnEx
 from cpython.number cimport PyIndex_Check, PyNumber_AsSsize_t, PyNumber_Index
 from cpython.object cimport PyObject
+from cpython.pythread cimport PyThread_get_thread_ident
 from cpython.ref cimport Py_INCREF
 from cpython.slice cimport PySlice_Unpack, PySlice_AdjustIndices
 from libc.errno cimport ENOSYS
@@ -74,9 +75,11 @@ def install_host(host):
     """Tell this layer whom to ask what it cannot know itself; strongroom.buffers does it once.
 
     ``host.plan(size, backing, isolated, policy)`` returns ``(is_secretmem, may_fall_back, required)``;
-    ``host.refusal(call, code, is_lock_limit, requested)`` returns the exception to raise; ``host.fell_short(block,
-    policy)`` hears of steps that failed without being required; ``host.keepers(start, end)`` returns words for what
-    still refers to that memory.
+    ``host.refusal(call, code, is_lock_limit, requested, note="")`` returns the exception to raise; ``host.waiting(policy,
+    call, requested)`` gives an item for each further try at the lock limit, ``host.wait_note(policy, requested)`` says
+    what came of it, and ``host.freed()`` hears that locked memory was given back; ``host.verify(block, policy)`` raises
+    or warns of what a new block does not have; ``host.keepers(start, end)`` returns words for what still refers to
+    that memory.
     """
     global _host
     _host = host

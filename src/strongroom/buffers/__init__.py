@@ -9,7 +9,8 @@ from strongroom import _native
 from strongroom.buffers import planning
 from strongroom.buffers.lifecycle import purge
 from strongroom.buffers.locked import LockedBuffer
+from strongroom.buffers.settings import configure
 
-__all__ = ["LockedBuffer", "purge"]
+__all__ = ["LockedBuffer", "configure", "purge"]
 
 _native.install_host(planning)

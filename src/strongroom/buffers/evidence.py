@@ -11,7 +11,7 @@ from strongroom._os import LOCKS_INACCESSIBLE_PAGES, PLATFORM, procfs
 from strongroom.exceptions import NO_SUCH_CALL, reason_of
 from strongroom.guarantees import Evidence, Guarantees
 
-__all__ = ["Steps", "collect", "judge_smaps", "judge_steps"]
+__all__ = ["Steps", "collect", "judge_smaps", "judge_steps", "read_back"]
 
 #: For each step of the native layer: None if it was done, else the call that failed and its code.
 Steps = dict[str, "tuple[str, int] | None"]
@@ -67,6 +67,8 @@ def judge_smaps(
     whole = bool(pages) and pages[0].start <= start and pages[-1].end >= end
     if not whole or any(one.end != other.start for one, other in pairwise(pages)):
         return found  # not listed as a whole: the listing is torn, the calls' own answers stand
+    if not all(m.flags for m in pages):
+        return found  # a sandbox's /proc, which lists no flags at all: it says nothing against the calls
 
     def set_state(name: str, state: str, source: str) -> None:
         found[name] = Evidence(state, f"{_SMAPS}: {source}", now)
@@ -113,7 +115,11 @@ def judge_smaps(
 def collect(block: _native.Block) -> Guarantees:
     """Read back what a live block has."""
     start, end, steps = block._layout()
-    is_secretmem = block.backing == "secretmem"
+    return read_back(start, end, steps, block.backing == "secretmem")
+
+
+def read_back(start: int, end: int, steps: Steps, is_secretmem: bool) -> Guarantees:
+    """Read back what the pages from ``start`` up to ``end`` have."""
     now = time.time()
     if PLATFORM == "linux":
         try:

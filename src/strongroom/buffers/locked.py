@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from strongroom import _native
+from strongroom.buffers import evidence
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,12 +31,15 @@ class LockedBuffer(_native.Block):
         backing: ``"locked"`` (private pages, locked), ``"secretmem"`` (Linux: pages that the kernel itself does not
             map) or ``"auto"``: secret memory for up to 64 KiB where the machine cannot hibernate, else locked.
         isolated: ``True`` or ``None``: pages of its own. ``False`` is refused in this version.
-        policy: A :class:`~strongroom.Policy`; ``None`` requires what the system can give by default.
+        policy: A :class:`~strongroom.Policy`; ``None`` stands for the operator's (``STRONGROOM_POLICY``), the
+            program's (:func:`~strongroom.configure`), or what the system can give by default.
 
     Raises:
-        ValueError, TypeError: A size, backing or policy that makes no sense; the message names it.
-        LockLimitError: The system will lock no more; nothing else is harmed. Says the limit and the remedies.
-        UnsupportedError: This system lacks what was asked for.
+        ValueError, TypeError: A size, backing or policy that makes no sense, ``STRONGROOM_POLICY`` included; the
+            message names it.
+        LockLimitError: The system will lock no more; nothing else is harmed. Says the limit and the remedies, and how
+            long it waited.
+        UnsupportedError: This system lacks what was asked for, or its own listing says that it did not do it.
         SystemCallError: Another refusal, with the call's name.
 
     Platform notes: Linux complete; Windows, macOS and BSD give LOCKED and what their kernels offer beside it.
@@ -70,6 +74,4 @@ class LockedBuffer(_native.Block):
 
         Version added: 0.1.
         """
-        from strongroom.buffers import evidence  # only those who ask pay for its import
-
         return evidence.collect(self)

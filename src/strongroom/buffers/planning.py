@@ -13,7 +13,9 @@ import errno
 
 from strongroom import _native, guarantees
 from strongroom._os import LOCKS_INACCESSIBLE_PAGES, PLATFORM, limits, power
+from strongroom.buffers import evidence, settings
 from strongroom.buffers import keepers as search
+from strongroom.buffers.waiting import freed, is_limit, wait_note, waiting
 from strongroom.exceptions import (
     NO_SUCH_CALL,
     LockLimitError,
@@ -22,9 +24,9 @@ from strongroom.exceptions import (
     SystemCallError,
     UnsupportedError,
 )
-from strongroom.policy import Policy
+from strongroom.policy import PLAIN, Policy
 
-__all__ = ["SMALL_MAX_SIZE", "fell_short", "keepers", "plan", "refusal"]
+__all__ = ["SMALL_MAX_SIZE", "freed", "keepers", "plan", "refusal", "verify", "wait_note", "waiting"]
 
 #: Up to this many bytes ``backing="auto"`` prefers secret memory. A page of it costs ~20 us to fault in and splits the
 #: kernel's own map of RAM for good: too low, and keys and passwords lose the stronger backing; too high, and one large
@@ -60,16 +62,20 @@ def _steps(names: frozenset[str]) -> int:
 
 _DEFAULT_STEPS = _steps(_DEFAULT)
 
-_can_hibernate: bool | None = None
-
 
 def _auto_is_secretmem(size: int) -> bool:
-    global _can_hibernate
-    if PLATFORM != "linux" or size > SMALL_MAX_SIZE:
-        return False
-    if _can_hibernate is None:
-        _can_hibernate = power.can_hibernate()
-    return not _can_hibernate
+    return PLATFORM == "linux" and size <= SMALL_MAX_SIZE and not power.can_hibernate()
+
+
+def _required(policy: Policy) -> frozenset[str]:
+    """The names that a policy stands for, here and now.
+
+    Where the machine may hibernate, to keep it from doing so is to require what only secret memory has.
+    """
+    names = _DEFAULT if policy.require is None else policy.require
+    if policy.hibernation == "block" and (PLATFORM != "linux" or power.can_hibernate()):
+        names |= {guarantees.NEVER_WRITTEN}
+    return names
 
 
 def _refuse_nonsense(backing: str, isolated: bool | None, policy: Policy | None) -> None:
@@ -87,35 +93,35 @@ def _refuse_nonsense(backing: str, isolated: bool | None, policy: Policy | None)
 
 def _unmet(names: frozenset[str], backing: str) -> frozenset[str]:
     """Which of these guarantees a backing cannot give, however the system answers."""
-    possible = frozenset(_STEP_OF) | _BY_LAYOUT | (frozenset() if backing == "locked" else _BY_SECRETMEM)
+    has_secretmem = PLATFORM == "linux" and backing != "locked"
+    possible = frozenset(_STEP_OF) | _BY_LAYOUT | (_BY_SECRETMEM if has_secretmem else frozenset())
     return names - possible
 
 
 def plan(size: int, backing: str, isolated: bool | None, policy: Policy | None) -> tuple[bool, bool, int]:
     """Return ``(is_secretmem, may_fall_back, required_steps)`` for a block of ``size`` bytes."""
-    if policy is None and backing == "auto" and isolated is None:  # by far the most common, and every room
+    default = settings.default()  # in any case: the first use settles it, and says if the operator's words are wrong
+    if policy is None:
+        policy = default
+    if policy is PLAIN and backing == "auto" and isolated is None:  # by far the most common, and every room
         return _auto_is_secretmem(size), True, _DEFAULT_STEPS
     _refuse_nonsense(backing, isolated, policy)
-    names = _DEFAULT if policy is None or policy.require is None else policy.require
-    may_fall_short = policy is not None and policy.on_shortfall != "raise"
+    names = _required(policy)
+    may_fall_short = policy.on_shortfall != "raise"
     if not may_fall_short and (unmet := _unmet(names, backing)):
-        raise UnsupportedError(f"backing={backing!r} cannot give {', '.join(sorted(unmet))} on this system")
+        why = " (hibernation='block' requires NEVER_WRITTEN)" if policy.hibernation == "block" else ""
+        raise UnsupportedError(f"backing={backing!r} cannot give {', '.join(sorted(unmet))} on this system{why}")
     needs_secretmem = bool(names & _BY_SECRETMEM)
     is_secretmem = backing == "secretmem" or (backing == "auto" and (needs_secretmem or _auto_is_secretmem(size)))
     may_fall_back = backing == "auto" and (may_fall_short or not needs_secretmem)
     return is_secretmem, may_fall_back, 0 if may_fall_short else _steps(names)
 
 
-def refusal(call: str, code: int, is_lock_limit: bool, requested: int) -> StrongroomError:
-    """Return the exception for a block that the system refused."""
-    if is_lock_limit:
-        limit, held = limits.lock_limit(), limits.locked_now()
-        # mlock is refused for other reasons too (no memory, too many mappings: mlock(2)), secret memory is not. The
-        # numbers are later than the refusal, and other threads may have unlocked meanwhile: only where they are far
-        # from the limit was it one of those.
-        is_far = held is not None and (limit is None or held + requested <= limit // 2)
-        if not (call == "mlock" and is_far):
-            return LockLimitError(call, code, requested, limit, held, limits.remedies())
+def refusal(call: str, code: int, is_lock_limit: bool, requested: int, note: str = "") -> StrongroomError:
+    """Return the exception for pages that the system refused; ``note`` says what came of waiting for them."""
+    if is_lock_limit and is_limit(call, requested):
+        held = limits.locked_now()
+        return LockLimitError(call, code, requested, limits.lock_limit(), held, limits.remedies(), note)
     if call == "memfd_secret" and code in (errno.ENOSYS, errno.EPERM, NO_SUCH_CALL):
         return UnsupportedError(
             "this kernel has no secret memory (memfd_secret(2): Linux 5.14, before 6.5 only when booted with "
@@ -136,15 +142,46 @@ def refusal(call: str, code: int, is_lock_limit: bool, requested: int) -> Strong
     return SystemCallError(call, code)
 
 
-def fell_short(block: _native.Block, policy: Policy) -> None:
-    """Warn, if the policy says so, of guarantees that a new block does not have."""
-    if policy.on_shortfall != "warn":
+#: For each recipe (how a block is made), what was read back and not contradicted in this process.
+_borne_out: dict[tuple[str, bool], frozenset[str]] = {}
+
+
+def _denied(start: int, end: int, steps: evidence.Steps, backing: str, names: frozenset[str]) -> dict[str, str]:
+    """Which of these the system's own listing denies although the calls succeeded, and its words.
+
+    The listing is read while other threads change what it lists. So nothing counts that was not seen twice.
+    """
+    denied: dict[str, str] = {}
+    for _ in range(2):
+        found = evidence.read_back(start, end, steps, backing == "secretmem")
+        denied = {name: found[name].source for name in names if found[name].state == guarantees.REFUSED}
+        if not denied:
+            break
+    return denied
+
+
+def verify(block: _native.Block, policy: Policy | None, is_isolated: bool = True) -> None:
+    """Read back what was made, as often as the policy says, and raise or warn of what a new block does not have."""
+    policy = policy or settings.default()
+    recipe = (block.backing, is_isolated)
+    borne_out = _borne_out.get(recipe, frozenset())
+    if policy is PLAIN and borne_out >= _DEFAULT:  # what is required of the system's calls has succeeded
         return
-    required = _DEFAULT if policy.require is None else policy.require
-    _start, _end, steps = block._layout()
+    start, end, steps = block._layout()
+    required = _required(policy)
     refused = {name for name in required if name in _STEP_OF and steps[_STEP_OF[name]] is not None}
-    missing = sorted(refused | _unmet(required, block.backing))
-    if missing:
+    unmet = _unmet(required, block.backing)
+    asked = required - refused - unmet
+    unknown = asked if policy.verify == "each" else asked - borne_out
+    denied = _denied(start, end, steps, block.backing, unknown) if unknown else {}
+    _borne_out[recipe] = _borne_out.get(recipe, frozenset()) | (unknown - denied.keys())
+    if denied and policy.on_shortfall == "raise":
+        words = "; ".join(f"{name}: {source}" for name, source in sorted(denied.items()))
+        raise UnsupportedError(
+            f"this system did not do what it said it did. {words}. The Policy can require less, or allow shortfalls"
+        )
+    missing = sorted(refused | unmet | denied.keys())
+    if missing and policy.on_shortfall == "warn":
         import warnings
 
         warnings.warn(f"this buffer goes without {', '.join(missing)}", StrongroomWarning, stacklevel=2)

@@ -1,5 +1,19 @@
 # Blocks: guarded pages that hold one secret. A part of _native.pyx.
 
+cdef Py_ssize_t _waiting = 0    # threads that wait at the lock limit
+
+
+def set_waiting(Py_ssize_t count):
+    """How many threads wait for locked memory to be given back: while there are any, ``host.freed`` hears of it."""
+    global _waiting
+    _waiting = count
+
+
+cdef void _tell_waiting() noexcept:
+    if _waiting:
+        _host.freed()
+
+
 cdef class Keeper:
     """What no f-string, log line, pickle or copy gets anything out of."""
 
@@ -36,11 +50,21 @@ cdef class Block(Keeper):
         if failed and _idle_rooms and sr_os_is_lock_limit(&error):
             _idle_rooms.clear()  # each is a locked page that nobody needs at the moment
             failed = self.create(wanted, is_secretmem, may_fall_back, required, &error)
+        if self.lacks_lock(failed, &error):
+            call = error.call if failed else self.block.outcomes[SR_STEP_LOCK].call
+            for _ in _host.waiting(policy, call.decode(), self.block.pages_size):
+                _idle_rooms.clear()
+                if not failed and sr_block_destroy(&self.block, &error):  # made unlocked, which the policy allows
+                    _raise(&error)
+                failed = self.create(wanted, is_secretmem, may_fall_back, required, &error)
+                if not self.lacks_lock(failed, &error):
+                    break
         if failed:
-            raise _host.refusal(error.call.decode(), error.code, sr_os_is_lock_limit(&error), self.block.pages_size)
+            is_limit = sr_os_is_lock_limit(&error)
+            note = _host.wait_note(policy, self.block.pages_size) if is_limit else ""
+            raise _host.refusal(error.call.decode(), error.code, is_limit, self.block.pages_size, note)
         self.purges = _purges
-        if policy is not None:
-            _host.fell_short(self, policy)
+        _host.verify(self, policy)
 
     def __dealloc__(self):
         cdef sr_error error
@@ -48,6 +72,7 @@ cdef class Block(Keeper):
             if sr_block_destroy(&self.block, &error):
                 sr_block_forget(&self.block)  # what describes the memory goes now, the memory stays
                 _raise(&error)
+            _tell_waiting()
 
     cdef int create(self, size_t size, bint is_secretmem, bint may_fall_back, unsigned required,
                     sr_error *error) noexcept:
@@ -60,6 +85,11 @@ cdef class Block(Keeper):
                     and not (required & (1 << SR_STEP_LOCK) and sr_os_is_lock_limit(error))):
                 failed = sr_block_create(&self.block, size, SR_BACKING_LOCKED, required, error)
         return failed
+
+    cdef bint lacks_lock(self, bint failed, sr_error *error) noexcept:
+        """Whether it was the lock limit that kept the block from being made, or from being locked."""
+        cdef sr_error *lock = &self.block.outcomes[SR_STEP_LOCK]
+        return sr_os_is_lock_limit(error) if failed else lock.call != NULL and sr_os_is_lock_limit(lock)
 
     cdef int require_usable(self) except -1:
         if self.block.reservation == NULL or self.is_doomed:
@@ -107,7 +137,8 @@ cdef class Block(Keeper):
                 if not sr_block_is_intact(&self.block):
                     sr_blocks_die()
                 sr_os_wipe(self.block.data, self.block.size)
-                if not self.exports and self.block.pages_size == _page_size and len(_idle_rooms) < ROOMS_KEPT:
+                if (not self.exports and self.block.pages_size == _page_size and len(_idle_rooms) < ROOMS_KEPT
+                        and not _waiting):
                     _idle_rooms.append(self)
             return 0
         if self.writers or self.exports:
@@ -118,6 +149,7 @@ cdef class Block(Keeper):
         elif self.is_doomed:
             if sr_block_destroy(&self.block, &error):
                 _raise(&error)
+            _tell_waiting()
         else:
             if self.purges != _purges and sr_block_wipe(&self.block, &error):  # what was written in after the purge
                 _raise(&error)
@@ -152,6 +184,8 @@ cdef class Block(Keeper):
             self.is_doomed = True
         elif sr_block_destroy(&self.block, &error):
             _raise(&error)
+        else:
+            _tell_waiting()
 
     def __enter__(self):
         self.require_usable()
