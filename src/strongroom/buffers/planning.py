@@ -10,6 +10,7 @@ right to read Python's own files.
 from __future__ import annotations
 
 import errno
+import warnings
 
 from strongroom import _native, guarantees
 from strongroom._os import LOCKS_INACCESSIBLE_PAGES, PLATFORM, limits, power
@@ -182,8 +183,6 @@ def verify(block: _native.Block, policy: Policy | None, is_isolated: bool = True
         )
     missing = sorted(refused | unmet | denied.keys())
     if missing and policy.on_shortfall == "warn":
-        import warnings
-
         warnings.warn(f"this buffer goes without {', '.join(missing)}", StrongroomWarning, stacklevel=2)
 
 
