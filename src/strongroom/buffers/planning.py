@@ -145,37 +145,46 @@ def refusal(call: str, code: int, is_lock_limit: bool, requested: int, note: str
 
 #: For each recipe (how a block is made), what was read back and not contradicted in this process.
 _borne_out: dict[tuple[str, bool], frozenset[str]] = {}
+#: Those of them for which that is all that is required where nobody said anything.
+_borne_out_by_default: set[tuple[str, bool]] = set()
 
 
 def _denied(start: int, end: int, steps: evidence.Steps, backing: str, names: frozenset[str]) -> dict[str, str]:
     """Which of these the system's own listing denies although the calls succeeded, and its words.
 
-    The listing is read while other threads change what it lists. So nothing counts that was not seen twice.
+    The listing is read while other threads change what it lists, so a denial counts only if it was seen twice, and what
+    the first reading did not show either way is looked for once more.
     """
-    denied: dict[str, str] = {}
+    readings = []
     for _ in range(2):
         found = evidence.read_back(start, end, steps, backing == "secretmem")
-        denied = {name: found[name].source for name in names if found[name].state == guarantees.REFUSED}
-        if not denied:
-            break
-    return denied
+        if all(found[name].state == guarantees.VERIFIED for name in names):
+            return {}
+        readings.append(found)
+    return {
+        name: readings[-1][name].source
+        for name in names
+        if all(found[name].state == guarantees.REFUSED for found in readings)
+    }
 
 
 def verify(block: _native.Block, policy: Policy | None, is_isolated: bool = True) -> None:
     """Read back what was made, as often as the policy says, and raise or warn of what a new block does not have."""
-    policy = policy or settings.default()
+    if policy is None:
+        policy = settings.default()
     recipe = (block.backing, is_isolated)
-    borne_out = _borne_out.get(recipe, frozenset())
-    if policy is PLAIN and borne_out >= _DEFAULT:  # what is required of the system's calls has succeeded
+    if policy is PLAIN and recipe in _borne_out_by_default:  # the calls have succeeded, or there were no block
         return
     start, end, steps = block._layout()
     required = _required(policy)
     refused = {name for name in required if name in _STEP_OF and steps[_STEP_OF[name]] is not None}
     unmet = _unmet(required, block.backing)
     asked = required - refused - unmet
-    unknown = asked if policy.verify == "each" else asked - borne_out
+    unknown = asked if policy.verify == "each" else asked - _borne_out.get(recipe, frozenset())
     denied = _denied(start, end, steps, block.backing, unknown) if unknown else {}
     _borne_out[recipe] = _borne_out.get(recipe, frozenset()) | (unknown - denied.keys())
+    if _borne_out[recipe] >= _DEFAULT:
+        _borne_out_by_default.add(recipe)
     if denied and policy.on_shortfall == "raise":
         words = "; ".join(f"{name}: {source}" for name, source in sorted(denied.items()))
         raise UnsupportedError(

@@ -95,7 +95,7 @@ def waiting(policy: Policy | None, call: str, requested: int) -> Iterator[None]:
     """
     global _forgets_in_child
     seconds = (policy or settings.default()).wait_seconds
-    if not seconds or _objection(requested) or not is_limit(call, requested):
+    if not seconds or _objection(requested):
         return
     deadline = time.monotonic() + seconds
     if not _forgets_in_child and hasattr(os, "register_at_fork"):
@@ -106,12 +106,12 @@ def waiting(policy: Policy | None, call: str, requested: int) -> Iterator[None]:
     _bells.append(bell)
     try:
         _native.set_waiting(len(_bells))
-        while True:
-            yield  # at first at once: what was given back before the bell hung is heard by nobody
-            left = deadline - time.monotonic()
-            if left <= 0:
-                return
+        yield  # at once: what was given back before the bell hung is heard by nobody
+        if not is_limit(call, requested):  # asked only now: a moment ago the numbers may have been others
+            return
+        while (left := deadline - time.monotonic()) > 0:
             bell.acquire(True, min(left, POLL_SECONDS))  # in the main thread a signal's handler runs in between
+            yield
     finally:
         if bell in _bells:
             _bells.remove(bell)
