@@ -360,6 +360,22 @@ told["locked_size"] = observed.status_size("VmLck")
     assert got["locked_size"] in (None, LIMIT - 2 * 4096)
 
 
+def test_what_comes_back_before_the_bell_hangs_is_not_missed() -> None:
+    """Given back between the refusal and the wait, when nobody could ring: the first thing a waiter does is to look."""
+    got = told("""
+waiting.POLL_SECONDS = 60
+hang = waiting.allocate_lock
+def hang_late():
+    kept.pop().destroy()
+    return hang()
+waiting.allocate_lock = hang_late
+told["seconds"], made = timed(another)
+told["locked"] = is_locked(made)
+""")
+    assert got["seconds"] < 10
+    assert got["locked"] is True
+
+
 @needs.fork
 def test_a_child_has_no_waiters() -> None:
     """Forked while a thread waits: the child keeps nobody's bell, and its own buffers come and go."""
