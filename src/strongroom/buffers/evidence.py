@@ -68,7 +68,7 @@ def judge_smaps(
     if not whole or any(one.end != other.start for one, other in pairwise(pages)):
         return found  # not listed as a whole: the listing is torn, the calls' own answers stand
     if not all(m.flags for m in pages):
-        return found  # a sandbox's /proc, which lists no flags at all: it says nothing against the calls
+        return found  # a listing without flags, which no mapping lacks, says nothing against the calls
 
     def set_state(name: str, state: str, source: str) -> None:
         found[name] = Evidence(state, f"{_SMAPS}: {source}", now)

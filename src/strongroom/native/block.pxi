@@ -47,16 +47,12 @@ cdef class Block(Keeper):
         is_secretmem, may_fall_back, required = _host.plan(wanted, backing, isolated, policy)
         _begin()
         failed = self.create(wanted, is_secretmem, may_fall_back, required, &error)
-        if failed and _idle_rooms and sr_os_is_lock_limit(&error):
-            _idle_rooms.clear()  # each is a locked page that nobody needs at the moment
-            failed = self.create(wanted, is_secretmem, may_fall_back, required, &error)
+        if _idle_rooms and self.lacks_lock(failed, &error):
+            failed = self.create_again(failed, wanted, is_secretmem, may_fall_back, required, &error)
         if self.lacks_lock(failed, &error):
             call = error.call if failed else self.block.outcomes[SR_STEP_LOCK].call
             for _ in _host.waiting(policy, call.decode(), self.block.pages_size):
-                _idle_rooms.clear()
-                if not failed and sr_block_destroy(&self.block, &error):  # made unlocked, which the policy allows
-                    _raise(&error)
-                failed = self.create(wanted, is_secretmem, may_fall_back, required, &error)
+                failed = self.create_again(failed, wanted, is_secretmem, may_fall_back, required, &error)
                 if not self.lacks_lock(failed, &error):
                     break
         if failed:
@@ -85,6 +81,14 @@ cdef class Block(Keeper):
                     and not (required & (1 << SR_STEP_LOCK) and sr_os_is_lock_limit(error))):
                 failed = sr_block_create(&self.block, size, SR_BACKING_LOCKED, required, error)
         return failed
+
+    cdef bint create_again(self, bint failed, size_t size, bint is_secretmem, bint may_fall_back, unsigned required,
+                           sr_error *error) except -1:
+        """After the lock limit was met: with the idle rooms given up, each a locked page that nobody needs now."""
+        _idle_rooms.clear()
+        if not failed and sr_block_destroy(&self.block, error):  # made unlocked, which the policy allows
+            _raise(error)
+        return self.create(size, is_secretmem, may_fall_back, required, error)
 
     cdef bint lacks_lock(self, bint failed, sr_error *error) noexcept:
         """Whether it was the lock limit that kept the block from being made, or from being locked."""
