@@ -88,7 +88,7 @@ cdef class Block(Keeper):
         _idle_rooms.clear()
         if not failed and sr_block_destroy(&self.block, error):  # made unlocked, which the policy allows
             _raise(error)
-        return self.create(size, is_secretmem, may_fall_back, required, error)
+        return self.create(size, is_secretmem, may_fall_back, required, error) != 0
 
     cdef bint lacks_lock(self, bint failed, sr_error *error) noexcept:
         """Whether it was the lock limit that kept the block from being made, or from being locked."""
