@@ -4,7 +4,7 @@
     policy                      what must hold, and what happens when it cannot
     _native, _os                plain C under one Cython file; text and policy per operating system
     vm                          Windows' virtual memory model on every system
-    buffers                     LockedBuffer: one secret in guarded, locked pages
+    buffers                     LockedBuffer: one secret in guarded, locked pages; configure(): the policy of a process
     secret                      Secret: sealed at rest, opened for a block
     process                     harden(): what the process does when it is about to end
     prove, report, cli          the proof on the user's own machine; they use the names below and nothing else
@@ -15,7 +15,7 @@ Importing this changes nothing in the process: no lock, no limit, no handler, un
 from __future__ import annotations
 
 from strongroom._native import Access, View
-from strongroom.buffers import LockedBuffer, purge, stats
+from strongroom.buffers import LockedBuffer, configure, purge, stats
 from strongroom.exceptions import (
     AccessError,
     DestroyedError,
@@ -24,6 +24,7 @@ from strongroom.exceptions import (
     PurgedError,
     SealBrokenError,
     SecuredError,
+    SettledError,
     StrongroomError,
     StrongroomWarning,
     SystemCallError,
@@ -49,6 +50,7 @@ __all__ = [
     "SealBrokenError",
     "Secret",
     "SecuredError",
+    "SettledError",
     "StrongroomError",
     "StrongroomWarning",
     "SystemCallError",
@@ -56,6 +58,7 @@ __all__ = [
     "View",
     "Win32Error",
     "__version__",
+    "configure",
     "harden",
     "purge",
     "stats",

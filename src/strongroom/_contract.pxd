@@ -110,6 +110,7 @@ cdef extern from "native/guarded.h" nogil:
         sr_backing backing
         sr_protection protection
         sr_error outcomes[SR_STEP_COUNT]
+        unsigned borne_out
     int sr_blocks_begin(sr_error *error)
     size_t sr_block_max_size()
     int sr_block_create(sr_block *block, size_t size, sr_backing backing, unsigned required, sr_error *error)

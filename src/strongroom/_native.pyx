@@ -28,6 +28,7 @@ from cpython.exc cimport PyErr_CheckSignals, PyErr_WarnEx
 from cpython.long cimport PyLong_AsLongLongAndOverflow, PyLong_CheckExact
 from cpython.number cimport PyIndex_Check, PyNumber_AsSsize_t, PyNumber_Index
 from cpython.object cimport PyObject
+from cpython.pythread cimport PyThread_get_thread_ident
 from cpython.ref cimport Py_INCREF
 from cpython.slice cimport PySlice_Unpack, PySlice_AdjustIndices
 from libc.errno cimport ENOSYS
@@ -90,9 +91,11 @@ def install_host(host):
 
     ``host.plan(size, backing, isolated, policy)`` returns ``(is_secretmem, may_fall_back, required, is_slot,
     is_repeatable)``, the last for: the same answer holds for any other small size until new pages are needed;
-    ``host.refusal(call, code, is_lock_limit, requested)`` returns the exception to raise; ``host.fell_short(block,
-    policy)`` hears of steps that failed without being required; ``host.keepers(start, end)`` returns words for what
-    still refers to that memory.
+    ``host.refusal(call, code, is_lock_limit, requested, note="")`` returns the exception to raise; ``host.waiting(policy,
+    call, requested)`` gives an item for each further try at the lock limit, ``host.wait_note(policy, requested)`` says
+    what came of it, and ``host.freed()`` hears that locked memory was given back; ``host.verify(block, policy)`` raises
+    or warns of what a new block does not have; ``host.keepers(start, end)`` returns words for what still refers to
+    that memory.
     """
     global _host
     _host = host
@@ -176,6 +179,7 @@ cdef int _begin() except -1:
     return 0
 
 
+cdef class Block
 cdef class Sealed
 
 #: Where an access is in its life. ENDED is zero, so that one made behind our back (``Access.__new__``) opens nothing.
@@ -186,6 +190,7 @@ cdef enum Phase:
     OPEN
 
 
+include "native/obtaining.pxi"
 include "native/block.pxi"
 include "native/stats.pxi"
 include "native/view.pxi"

@@ -17,6 +17,7 @@ __all__ = [
     "PurgedError",
     "SealBrokenError",
     "SecuredError",
+    "SettledError",
     "StrongroomError",
     "StrongroomWarning",
     "SystemCallError",
@@ -116,12 +117,13 @@ class LockLimitError(SystemCallError):
         requested: Bytes that were to be locked: the size asked for and its canary, rounded up to whole pages.
         limit: Bytes this process may lock, or ``None`` if the system sets no limit or does not say.
         locked_now: Bytes it has locked already, by whomever, or ``None`` if the system does not say.
-        advice: Remedies for this system.
+        advice: Remedies for this system, those for where the process runs first.
+        note: What came of waiting, if the policy asked for it.
 
     Raised when: locking pages for a buffer, for the sealing key or for a secret being opened meets the limit. What
     existed before is unharmed, and nothing was made.
 
-    Attributes: ``requested``, ``limit`` and ``locked_now`` as above, ``remedies`` (the advice), and those of
+    Attributes: ``requested``, ``limit``, ``locked_now`` and ``note`` as above, ``remedies`` (the advice), and those of
     ``SystemCallError``.
 
     What to do: raise the limit as ``remedies`` says, destroy buffers that are no longer needed, or keep many secrets
@@ -136,19 +138,28 @@ class LockLimitError(SystemCallError):
     """
 
     def __init__(
-        self, call: str, code: int, requested: int, limit: int | None, locked_now: int | None, advice: str
+        self,
+        call: str,
+        code: int,
+        requested: int,
+        limit: int | None,
+        locked_now: int | None,
+        advice: str,
+        note: str = "",
     ) -> None:
         bound = "unknown" if limit is None else f"{limit:,} bytes"
         held = "an unknown part" if locked_now is None else f"{locked_now:,} bytes"
-        text = f"Cannot lock {requested:,} more bytes: the limit is {bound}, of which {held} are locked. {advice}"
-        super().__init__(call, code, text)
+        text = f"Cannot lock {requested:,} more bytes: the limit is {bound}, of which {held} are locked."
+        super().__init__(call, code, " ".join(part for part in (text, note, advice) if part))
         self.requested = requested
         self.limit = limit
         self.locked_now = locked_now
         self.remedies = advice
+        self.note = note
 
     def __reduce__(self) -> tuple[object, ...]:
-        return type(self), (self.call, self.code, self.requested, self.limit, self.locked_now, self.remedies)
+        arguments = (self.call, self.code, self.requested, self.limit, self.locked_now, self.remedies, self.note)
+        return type(self), arguments
 
 
 class AccessError(StrongroomError):
@@ -227,6 +238,18 @@ class SecuredError(StrongroomError):
     its back only a permanent handle stops, on Linux 6.10 and later.
 
     Source: MmSecureVirtualMemory (ntddk.h); mseal(2), Linux 6.10.
+
+    Version added: 0.1.
+    """
+
+
+class SettledError(StrongroomError):
+    """What ``configure`` was to set is settled already.
+
+    Raised when: a policy is configured a second time, or after the first buffer or secret was made. What holds stays.
+
+    What to do: call ``configure`` once, at the start of the program, before anything is made; or name a policy in the
+    call that needs another.
 
     Version added: 0.1.
     """

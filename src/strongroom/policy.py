@@ -8,9 +8,41 @@ TYPE_CHECKING = False  # as typing's, without importing it
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["Policy"]
+__all__ = ["PLAIN", "Policy", "overridden", "parse"]
 
 _ON_SHORTFALL = ("raise", "warn", "allow")
+_VERIFY = ("first", "each")
+_HIBERNATION = ("allow", "block")
+
+
+def _checked_word(value: str, words: tuple[str, ...], field: str) -> str:
+    if value not in words:
+        raise ValueError(f"{field} must be one of {', '.join(words)}, not {value!r}")
+    return value
+
+
+def _checked_names(require: Iterable[str] | None) -> frozenset[str] | None:
+    if isinstance(require, str):
+        raise ValueError(f"require must be a set of guarantee names such as {{{require!r}}}, not one string")
+    if require is None:
+        return None
+    names = frozenset(require)
+    for name in names:
+        if name not in guarantees.ALL:
+            raise ValueError(f"unknown guarantee {name!r}; known are {', '.join(guarantees.ALL)}")
+    return names
+
+
+def _checked_seconds(value: float) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"wait_seconds must be a number of seconds, not {type(value).__name__}")
+    try:
+        seconds = float(value)
+    except OverflowError:  # an int beyond every float
+        seconds = float("inf")
+    if not 0 <= seconds < float("inf"):  # nan compares to nothing
+        raise ValueError(f"wait_seconds must be from 0 (do not wait) to a finite number of seconds, not {seconds}")
+    return seconds
 
 
 class Policy:
@@ -21,13 +53,23 @@ class Policy:
             memory gives by default on this system; see the platform notes.
         on_shortfall: ``"raise"`` (no buffer is made), ``"warn"`` (it is made, with a ``StrongroomWarning``) or
             ``"allow"`` (it is made, silently). What was refused shows in ``guarantees()`` in each case.
+        wait_seconds: How long to wait at the lock limit for memory to be given back, in seconds, a finite number, not
+            rounded; 0 does not wait. ``on_shortfall`` decides when the time is over.
+        verify: How often what the system did is read back from it: ``"first"`` (once for each kind of memory in a
+            process) or ``"each"`` (for every buffer, which costs about a millisecond).
+        hibernation: ``"allow"`` (memory that keeps the machine from hibernating is only used where it cannot anyway, or
+            by name) or ``"block"`` (where the machine may hibernate, secret memory of any size, which keeps it from
+            doing so as long as it exists: this requires NEVER_WRITTEN).
 
     Raises:
-        ValueError: An unknown guarantee, one string instead of a set of them, or an unknown word for ``on_shortfall``.
-        TypeError: ``require`` cannot be iterated over.
+        ValueError: An unknown guarantee, one string instead of a set of them, an unknown word, or a time to wait that
+            is negative or not finite.
+        TypeError: ``require`` cannot be iterated over, or ``wait_seconds`` is no number.
 
     Platform notes: by default Linux requires LOCKED, NO_DUMP and NOT_IN_CHILD; macOS and BSD LOCKED and NOT_IN_CHILD;
-    Windows LOCKED. Making a policy asks the system nothing: what it cannot give shows when a buffer is made.
+    Windows LOCKED. Only Linux has secret memory, and a listing to read back from; elsewhere ``hibernation="block"`` is
+    a shortfall, and ``verify`` changes nothing. Making a policy asks the system nothing: what it cannot give shows when
+    a buffer is made.
 
     Does not protect against: a guarantee that the system withdraws later (a debugger calling ``munlock``). Ask
     ``guarantees()`` again when that matters.
@@ -35,19 +77,22 @@ class Policy:
     Version added: 0.1.
     """
 
-    __slots__ = ("_on_shortfall", "_require")
+    __slots__ = ("_hibernation", "_on_shortfall", "_require", "_verify", "_wait_seconds")
 
-    def __init__(self, *, require: Iterable[str] | None = None, on_shortfall: str = "raise") -> None:
-        if isinstance(require, str):
-            raise ValueError(f"require must be a set of guarantee names such as {{{require!r}}}, not one string")
-        names = None if require is None else frozenset(require)
-        unknown = sorted((names or frozenset()) - set(guarantees.ALL))
-        if unknown:
-            raise ValueError(f"unknown guarantee {unknown[0]!r}; known are {', '.join(guarantees.ALL)}")
-        if on_shortfall not in _ON_SHORTFALL:
-            raise ValueError(f"on_shortfall must be one of {', '.join(_ON_SHORTFALL)}, not {on_shortfall!r}")
-        self._require = names
-        self._on_shortfall = on_shortfall
+    def __init__(
+        self,
+        *,
+        require: Iterable[str] | None = None,
+        on_shortfall: str = "raise",
+        wait_seconds: float = 0,
+        verify: str = "first",
+        hibernation: str = "allow",
+    ) -> None:
+        self._require = _checked_names(require)
+        self._on_shortfall = _checked_word(on_shortfall, _ON_SHORTFALL, "on_shortfall")
+        self._wait_seconds = _checked_seconds(wait_seconds)
+        self._verify = _checked_word(verify, _VERIFY, "verify")
+        self._hibernation = _checked_word(hibernation, _HIBERNATION, "hibernation")
 
     @property
     def require(self) -> frozenset[str] | None:
@@ -65,14 +110,106 @@ class Policy:
         """
         return self._on_shortfall
 
+    @property
+    def wait_seconds(self) -> float:
+        """How long to wait at the lock limit, in seconds; 0 does not wait.
+
+        Version added: 0.1.
+        """
+        return self._wait_seconds
+
+    @property
+    def verify(self) -> str:
+        """How often the system is asked what it did: ``"first"`` or ``"each"``.
+
+        Version added: 0.1.
+        """
+        return self._verify
+
+    @property
+    def hibernation(self) -> str:
+        """Whether the machine's hibernation is left alone: ``"allow"`` or ``"block"``.
+
+        Version added: 0.1.
+        """
+        return self._hibernation
+
+    def _fields(self) -> dict[str, object]:
+        """The arguments that make an equal policy, in their order."""
+        return {
+            "require": self._require,
+            "on_shortfall": self._on_shortfall,
+            "wait_seconds": self._wait_seconds,
+            "verify": self._verify,
+            "hibernation": self._hibernation,
+        }
+
     def __repr__(self) -> str:
-        require = None if self._require is None else sorted(self._require)
-        return f"Policy(require={require!r}, on_shortfall={self._on_shortfall!r})"
+        fields = self._fields()
+        fields["require"] = None if self._require is None else sorted(self._require)
+        return f"Policy({', '.join(f'{name}={value!r}' for name, value in fields.items())})"
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Policy):
             return NotImplemented
-        return (self._require, self._on_shortfall) == (other._require, other._on_shortfall)
+        return self._fields() == other._fields()
 
     def __hash__(self) -> int:
-        return hash((self._require, self._on_shortfall))
+        return hash(tuple(self._fields().values()))
+
+
+#: What holds when nobody says anything. By far the most common: whoever plans compares with ``is``.
+PLAIN = Policy()
+
+#: How each field is written in a line of text: ``require=LOCKED,NO_DUMP on_shortfall=warn wait_seconds=2``.
+_FORMS = {
+    "require": "NAME,NAME",
+    "on_shortfall": "|".join(_ON_SHORTFALL),
+    "wait_seconds": "SECONDS",
+    "verify": "|".join(_VERIFY),
+    "hibernation": "|".join(_HIBERNATION),
+}
+
+
+def _parsed(field: str, value: str) -> object:
+    if field == "require":
+        if not value:  # a variable that a script left empty must not mean "nothing is required"
+            raise ValueError("it names no guarantee; on_shortfall=allow goes without what cannot be had")
+        return frozenset(value.split(","))
+    if field == "wait_seconds":
+        try:
+            return float(value)
+        except ValueError:
+            raise ValueError("wait_seconds must be a number of seconds") from None
+    return value
+
+
+def parse(text: str, source: str) -> dict[str, object]:
+    """Return the fields that a line of text sets, as keyword arguments of :class:`Policy`.
+
+    Args:
+        text: Words of the form ``field=value`` with white space between them.
+        source: Where the text is from, for the error.
+
+    Raises:
+        ValueError: Names the source, the word that is wrong and every form there is.
+    """
+    known = " ".join(f"{field}={form}" for field, form in _FORMS.items())
+    fields: dict[str, object] = {}
+    for word in text.split():
+        field, equals, value = word.partition("=")
+        try:
+            if not equals or field not in _FORMS:
+                raise ValueError("there is no such field")
+            if field in fields:
+                raise ValueError("the field was set by an earlier word")
+            fields[field] = _parsed(field, value)
+            Policy(**{field: fields[field]})  # type: ignore[arg-type]
+        except ValueError as error:
+            raise ValueError(f"{source}: cannot take {word!r}: {error}. Known: {known}") from None
+    return fields
+
+
+def overridden(policy: Policy, fields: dict[str, object]) -> Policy:
+    """Return the policy with these fields put in the place of its own."""
+    return Policy(**{**policy._fields(), **fields}) if fields else policy  # type: ignore[arg-type]

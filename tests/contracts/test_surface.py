@@ -15,13 +15,15 @@ import pytest
 import needs
 import strongroom
 import strongroom.vm.win32
-from strongroom import _native, guarantees, vm
+from strongroom import _native, guarantees, policy, vm
 from strongroom._os import terminal
-from strongroom.buffers import planning
+from strongroom.buffers import planning, waiting
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("bench/*.md")]
-PAGES_WITH_PYTHON = ["README.md", "docs/buffers.md", "docs/ends.md", "docs/vm/README.md", "docs/vm/win32.md"]
+PAGES_WITH_PYTHON = [
+    *("README.md", "docs/buffers.md", "docs/ends.md", "docs/policy.md", "docs/vm/README.md", "docs/vm/win32.md"),
+]
 
 
 def test_all_is_sorted_and_complete() -> None:
@@ -290,13 +292,20 @@ def test_numbers_in_prose_are_the_constants() -> None:
     security = (ROOT / "SECURITY.md").read_text(encoding="utf-8")
     assert f"a {_native.CANARY_SIZE}-byte canary" in security
     assert f"the {_native.KEY_SIZE} bytes they are sealed under" in security
+    rules = (ROOT / "docs" / "policy.md").read_text(encoding="utf-8")
+    assert f"looking every {waiting.POLL_SECONDS:g} seconds" in " ".join(rules.split())
+    assert f"(for up to {planning.SMALL_MAX_SIZE // 1024} KiB)" in rules
     assert len(guarantees.ALL) == 10
     assert "ten promises" in (guarantees.__doc__ or "")
 
 
-def test_the_table_of_defaults_is_the_code() -> None:
-    """SECURITY.md requires by default what planning does."""
-    table = (ROOT / "SECURITY.md").read_text(encoding="utf-8").partition("## What is required by default")[2]
+@pytest.mark.parametrize(
+    ("page", "heading"),
+    [("SECURITY.md", "## What is required by default"), ("docs/policy.md", "| required by default |")],
+)
+def test_the_table_of_defaults_is_the_code(page: str, heading: str) -> None:
+    """Both pages require by default what planning does."""
+    table = (ROOT / page).read_text(encoding="utf-8").partition(heading)[2]
     rows = {"linux": "Linux", "darwin": "macOS, BSD", "windows": "Windows"}
     for platform, title in rows.items():
         row = next(line for line in table.splitlines() if line.startswith(f"| {title} "))
@@ -326,3 +335,21 @@ def test_the_package_says_its_version_once() -> None:
     """``__version__`` is the version that was packaged."""
     assert f'version = "{strongroom.__version__}"' in (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     assert f"## {strongroom.__version__} " in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+
+
+def test_the_table_of_fields_is_the_class() -> None:
+    """docs/policy.md has each field of a Policy with its words and its default, and so has the operator's example."""
+    page = (ROOT / "docs" / "policy.md").read_text(encoding="utf-8")
+    rows = [
+        line.split("|")[1:-1] for line in page.partition("## The fields")[2].partition("**`require`")[0].splitlines()
+    ]
+    table = {cells[0].strip(" `"): (cells[1], cells[2]) for cells in rows if cells and cells[0].startswith(" `")}
+    fields = {name: value for name, value in vars(strongroom.Policy).items() if isinstance(value, property)}
+    assert table.keys() == fields.keys()
+    for name, (words, default) in table.items():
+        assert repr(getattr(strongroom.Policy(), name)).replace("'", '"').removesuffix(".0") in default, name
+        for word in re.findall(r'"(\w+)"', words):
+            strongroom.Policy(**{name: word})
+    example = re.search(r'STRONGROOM_POLICY="([^"]+)"', page)
+    assert example is not None
+    assert policy.parse(example[1], "the page").keys() == fields.keys()

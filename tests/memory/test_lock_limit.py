@@ -14,7 +14,9 @@ from children import succeed
 LIMIT = 64 << 10
 LOCK_CALL = "VirtualLock" if needs.WINDOWS else "mlock"
 REMEDIES = ["SetProcessWorkingSetSize"] if needs.WINDOWS else ["65,536", "ulimit -l", "LimitMEMLOCK", "docker"]
-#: Of a buffer that could not be locked.
+#: Of a buffer that could be locked.
+OF_LOCKED = "requested" if needs.WINDOWS else "verified"
+#: Of a buffer that could not.
 OTHERS = ["unavailable", "requested", "requested"] if needs.WINDOWS else ["verified"] * 3
 
 
@@ -150,6 +152,27 @@ told["after"] = len(secrets[0].reveal())
     assert int(str(told["idle"])) >= 1
     assert told["made"] == LIMIT // 4096 - 1
     assert told["after"] == 8
+
+
+def test_idle_rooms_are_given_up_before_a_shortfall_is_allowed() -> None:
+    """A policy that would have the buffer unlocked does not get it so as long as rooms lie idle."""
+    told = limited("""
+secrets = [Secret.random(8) for _ in range(4)]
+kept = []
+try:
+    while True:
+        kept.append(LockedBuffer(32, backing="locked", isolated=True))
+except LockLimitError:
+    pass
+for _ in range(4): kept.pop()
+accesses = [secret.open() for secret in secrets]
+for access in accesses: access.__enter__()
+for access in accesses: access.__exit__(None, None, None)
+allowing = Policy(on_shortfall="allow")
+made = [LockedBuffer(32, backing="locked", policy=allowing, isolated=True) for _ in range(5)]
+told["states"] = [buffer.guarantees()["LOCKED"].state for buffer in made]
+""")
+    assert told["states"] == [OF_LOCKED] * 4 + ["refused"]
 
 
 def test_ended_accesses_and_views_hold_no_locked_memory() -> None:

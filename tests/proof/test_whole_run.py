@@ -354,7 +354,7 @@ def test_an_interpreter_that_wipes_is_no_control() -> None:
 def test_a_machine_that_hibernates_shows_exposed(tmp_path: Path) -> None:
     """Where Secret uses `locked` memory its cells follow that backing, with a footnote, and nothing is a leak."""
     (tmp_path / "sitecustomize.py").write_text(
-        "import strongroom.buffers.planning as planning\nplanning._can_hibernate = True\n"
+        "import strongroom.buffers.planning as planning\nplanning.power.can_hibernate = lambda: True\n"
     )
     environment = {"PYTHONPATH": str(tmp_path)}
     run = proving.prove("--json", "--only", "readers", environment=environment)

@@ -1,14 +1,16 @@
 """The locked rooms that opened secrets occupy: shared while open, wiped at the end, whatever ends it."""
 
 import ctypes
+import random
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from children import CANARY_DEATH, run, succeed
 from observed import KEPT_OUT, PAGE, address_of, mapping_at, protection_at
 from samples import made_of
-from strongroom import AccessError, Secret
+from strongroom import Access, AccessError, LockedBuffer, Secret, _native
 
 CANARY = 16
 
@@ -175,3 +177,38 @@ def test_large_rooms_are_given_back() -> None:
     del view
     mapping = mapping_at(address)
     assert mapping is None or "lo" not in mapping.flags
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_who_holds_a_room_is_known_at_every_step(seed: int) -> None:
+    """Entered in one thread, left in any, in any order, or dropped without leaving: the answer is that of a model.
+
+    A thread that holds a room must not wait at the lock limit, and one that holds none must not be kept from it.
+    """
+    draw = random.Random(seed)
+    secrets = [Secret.random(8) for _ in range(3)]
+    held: list[tuple[str, Access]] = []
+    buffer = LockedBuffer(8)
+    with ThreadPoolExecutor(1) as pool, buffer.open():  # a plain buffer is no room
+        for _ in range(400):
+            who = draw.choice(["main", "worker"])
+            step = draw.choice(["enter", "enter", "leave", "drop"])
+            if step == "enter" and len(held) < 8:
+                access = draw.choice(secrets).open()
+                access.__enter__() if who == "main" else pool.submit(access.__enter__).result()
+                held.append((who, access))
+                del access
+            elif held and step == "leave":
+                leaving = held.pop(draw.randrange(len(held)))[1]
+                if who == "main":
+                    leaving.__exit__(None, None, None)
+                else:
+                    pool.submit(leaving.__exit__, None, None, None).result()
+                del leaving
+            elif held and step == "drop":
+                held.pop(draw.randrange(len(held)))
+            holders = {name for name, _access in held}
+            assert _native.holds_room() == ("main" in holders)
+            assert pool.submit(_native.holds_room).result() == ("worker" in holders)
+    held.clear()
+    assert _native.holds_room() is False

@@ -107,7 +107,7 @@ def test_while_open_it_depends_on_the_room(preferred: str, has_secretmem: bool) 
     mark = b"\xa8open" + bytes(range(27))
     with Live(f"""
         from strongroom.buffers import planning
-        planning._can_hibernate = {preferred == "locked"}
+        planning.power.can_hibernate = lambda: {preferred == "locked"}
         secret = Secret.build(32, lambda view: take(view))
         with secret.open() as view:
             print("open", flush=True)

@@ -52,6 +52,12 @@ def test_a_flag_that_is_missing_refutes_the_call(flag: str, name: str) -> None:
     assert f"lacks {flag}" in found[name].source
 
 
+def test_a_listing_without_flags_refutes_nothing() -> None:
+    """Every mapping has some: none at all is a /proc that does not tell, so the calls' own answers stand."""
+    got = states(evidence.judge_smaps(listing(""), START, END, DONE, False, 1.0))
+    assert {got[name] for name in ("LOCKED", "NO_DUMP", "NOT_IN_CHILD")} == {words.REQUESTED}
+
+
 def test_a_page_that_differs_spoils_the_whole() -> None:
     """All pages must bear a flag, not the first."""
     middle = START + 0x1000

@@ -10,13 +10,14 @@ import needs
 from strongroom import exceptions
 from strongroom.exceptions import LockLimitError, StrongroomError, SystemCallError, UnsupportedError
 
-LIMIT = LockLimitError("mlock", errno.ENOMEM, 8192, 65536, 61440, "Try 'ulimit -l'.")
+LIMIT = LockLimitError("mlock", errno.ENOMEM, 8192, 65536, 61440, "Try 'ulimit -l'.", "Waited 2 seconds in vain.")
 PLAIN = [
     exceptions.AccessError,
     exceptions.DestroyedError,
     exceptions.ForkedError,
     exceptions.PurgedError,
     exceptions.SealBrokenError,
+    exceptions.SettledError,
     exceptions.UnsupportedError,
 ]
 

@@ -1,24 +1,9 @@
-"""How much may be locked, and the remedies that an error offers."""
+"""How much may be locked, and how a process raises that itself."""
 
 import pytest
 
+from strongroom import SystemCallError, _native
 from strongroom._os import limits, procfs
-
-
-@pytest.mark.parametrize("platform", ["linux", "darwin", "freebsd", "netbsd", "openbsd"])
-def test_unix_remedies(platform: str) -> None:
-    """Shell, systemd, containers and what needs no lock at all are named."""
-    text = limits.remedies(platform)
-    for word in ("ulimit -l", "limits.conf", "LimitMEMLOCK", "docker", "Kubernetes", "IPC_LOCK", "Secret"):
-        assert word in text
-
-
-def test_windows_remedies() -> None:
-    """There it is the minimum working set, and no Unix word helps."""
-    text = limits.remedies("windows")
-    assert "SetProcessWorkingSetSize" in text
-    assert "ulimit" not in text
-
 
 ALL_BUT_IPC_LOCK = f"{0x1FFFFFFFFFF & ~(1 << 14):016x}"
 
@@ -52,3 +37,37 @@ def test_without_proc_the_locked_bytes_are_unknown(monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(procfs, "read_status", refuse)
     assert limits.locked_now() is None
+
+
+def test_a_refused_raise_is_an_error_with_the_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python makes a ValueError without a code of some refusals; the caller gets one kind of error for all."""
+    resource = pytest.importorskip("resource", reason="needs a Unix: Windows has no such limits")
+
+    def refuse(_which: int, _limits: tuple[int, int]) -> None:
+        raise ValueError("not allowed to raise maximum limit")
+
+    monkeypatch.setattr(resource, "getrlimit", lambda _which: (65536, 131072))
+    monkeypatch.setattr(resource, "setrlimit", refuse)
+    with pytest.raises(SystemCallError, match="RLIMIT_MEMLOCK") as caught:
+        limits.raise_lock_limit()
+    assert caught.value.call == "setrlimit"
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ((204_800, 1_413_120), (1_413_120 - 65_536, 1_413_120)),  # Windows' defaults
+        ((131_072, 131_072), None),  # what Wine says
+        ((1_400_000, 1_413_120), None),  # near enough
+    ],
+)
+def test_on_windows_the_minimum_goes_up_to_the_maximum(
+    monkeypatch: pytest.MonkeyPatch, before: tuple[int, int], after: tuple[int, int] | None
+) -> None:
+    """There the minimum working set is what bounds locking; the maximum stays, and nothing is ever lowered."""
+    asked: list[tuple[int, int]] = []
+    monkeypatch.setattr(limits, "resource", None)
+    monkeypatch.setattr(_native, "working_set", lambda: before)
+    monkeypatch.setattr(_native, "set_working_set", lambda *sizes: asked.append(sizes))
+    limits.raise_lock_limit()
+    assert asked == ([] if after is None else [after])

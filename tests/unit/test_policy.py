@@ -3,14 +3,16 @@
 import pytest
 
 from strongroom import LockedBuffer, Policy, UnsupportedError, guarantees
-from strongroom._os import PLATFORM
+from strongroom._os import PLATFORM, power
 from strongroom.buffers import planning
 from strongroom.exceptions import NO_SUCH_CALL
 
 
 def test_defaults() -> None:
-    """Nothing named means the kind's own default, and a shortfall raises."""
-    assert (Policy().require, Policy().on_shortfall) == (None, "raise")
+    """Nothing named means the kind's own default, a shortfall raises at once, and hibernation is left alone."""
+    plain = Policy()
+    fields = (plain.require, plain.on_shortfall, plain.wait_seconds, plain.verify, plain.hibernation)
+    assert fields == (None, "raise", 0, "first", "allow")
 
 
 def test_equal_policies_are_equal_and_hash_alike() -> None:
@@ -20,7 +22,30 @@ def test_equal_policies_are_equal_and_hash_alike() -> None:
     assert hash(one) == hash(other)
     assert one != Policy(require={"LOCKED"})
     assert one != "LOCKED"
-    assert repr(one) == "Policy(require=['LOCKED', 'NO_DUMP'], on_shortfall='raise')"
+    assert repr(one) == (
+        "Policy(require=['LOCKED', 'NO_DUMP'], on_shortfall='raise', wait_seconds=0.0, verify='first', "
+        "hibernation='allow')"
+    )
+    assert eval(repr(one)) == one
+
+
+OTHER = {
+    "require": {"LOCKED"},
+    "on_shortfall": "warn",
+    "wait_seconds": 0.25,
+    "verify": "each",
+    "hibernation": "block",
+}
+
+
+@pytest.mark.parametrize("field", OTHER)
+def test_each_field_counts(field: str) -> None:
+    """Two policies that differ in one field are two, and each field can be read back."""
+    policy = Policy(**{field: OTHER[field]})  # type: ignore[arg-type]
+    assert getattr(policy, field) == OTHER[field]
+    assert policy != Policy()
+    assert len({policy, Policy(), Policy(**{field: OTHER[field]})}) == 2  # type: ignore[arg-type]
+    assert f"{field}=" in repr(policy)
 
 
 @pytest.mark.parametrize("require", ["LOCKED", {"LOCKD"}, ["locked"]])
@@ -35,6 +60,27 @@ def test_unknown_words_for_a_shortfall_are_refused(word: str) -> None:
     """The message lists the words there are."""
     with pytest.raises(ValueError, match="raise, warn, allow"):
         Policy(on_shortfall=word)
+
+
+@pytest.mark.parametrize(("field", "words"), [("verify", "first, each"), ("hibernation", "allow, block")])
+def test_the_other_words_are_checked_too(field: str, words: str) -> None:
+    """The message names the field and lists its words."""
+    with pytest.raises(ValueError, match=f"{field} must be one of {words}, not 'never'"):
+        Policy(**{field: "never"})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("seconds", [-1, -0.001, float("nan"), float("inf"), 10**400])
+def test_a_time_to_wait_is_finite_and_not_negative(seconds: float) -> None:
+    """Waiting for ever is no policy: a deadline is what keeps two waiters from hanging a program."""
+    with pytest.raises(ValueError, match=r"wait_seconds must be from 0 .* finite"):
+        Policy(wait_seconds=seconds)
+
+
+@pytest.mark.parametrize("seconds", [None, "2", True, [1]])
+def test_a_time_to_wait_is_a_number(seconds: object) -> None:
+    """The message names the field and the type, not the value."""
+    with pytest.raises(TypeError, match=f"wait_seconds must be a number of seconds, not {type(seconds).__name__}"):
+        Policy(wait_seconds=seconds)  # type: ignore[arg-type]
 
 
 def test_a_policy_does_not_change() -> None:
@@ -66,14 +112,48 @@ def test_locked_memory_that_cannot_have_a_guarantee_refuses_before_it_is_made(na
 
 def test_what_only_secret_memory_has_decides_auto(monkeypatch: pytest.MonkeyPatch) -> None:
     """A required guarantee beats the machine's ability to hibernate, and forbids the fall back."""
-    monkeypatch.setattr(planning, "_can_hibernate", True)
+    monkeypatch.setattr(power, "can_hibernate", lambda: True)
     if PLATFORM != "linux":
         pytest.skip("secret memory needs Linux")
     assert planning.plan(32, "auto", None, None)[0] is False
     assert planning.plan(32, "auto", None, Policy(require={"NO_MIGRATION"}))[:2] == (True, False)
-    monkeypatch.setattr(planning, "_can_hibernate", False)
+    monkeypatch.setattr(power, "can_hibernate", lambda: False)
     assert planning.plan(32, "auto", None, None)[:2] == (True, True)
     assert planning.plan(planning.SMALL_MAX_SIZE + 1, "auto", None, None)[0] is False
+
+
+BLOCK = Policy(hibernation="block")
+
+
+@pytest.mark.skipif(PLATFORM != "linux", reason="secret memory needs Linux")
+@pytest.mark.parametrize("size", [32, planning.SMALL_MAX_SIZE + 1])
+def test_blocking_hibernation_takes_secret_memory_of_any_size(monkeypatch: pytest.MonkeyPatch, size: int) -> None:
+    """Only that keeps the machine awake, so nothing may stand in for it; where it cannot hibernate nothing changes."""
+    monkeypatch.setattr(power, "can_hibernate", lambda: True)
+    assert planning.plan(size, "auto", None, Policy())[0] is False
+    assert planning.plan(size, "auto", None, BLOCK)[:2] == (True, False)
+    assert planning.plan(size, "auto", None, Policy(hibernation="block", on_shortfall="allow"))[:2] == (True, True)
+    with pytest.raises(UnsupportedError, match=r"NEVER_WRITTEN.*hibernation='block'"):
+        planning.plan(size, "locked", None, BLOCK)
+    monkeypatch.setattr(power, "can_hibernate", lambda: False)
+    assert planning.plan(size, "auto", None, BLOCK)[:2] == (size <= planning.SMALL_MAX_SIZE, True)
+    assert planning.plan(size, "locked", None, BLOCK)[0] is False
+
+
+@pytest.mark.skipif(PLATFORM == "linux", reason="about systems without secret memory")
+def test_blocking_hibernation_is_a_shortfall_elsewhere() -> None:
+    """No other system has memory that keeps the machine from hibernating: it is said, not skipped."""
+    with pytest.raises(UnsupportedError, match="hibernation='block'"):
+        LockedBuffer(32, policy=BLOCK)
+
+
+def test_the_backing_is_decided_anew_for_each_block(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No answer about hibernation outlives the decision that it was asked for (but for the second in power)."""
+    if PLATFORM != "linux":
+        pytest.skip("secret memory needs Linux")
+    answers = iter([True, False, True])
+    monkeypatch.setattr(power, "can_hibernate", lambda: next(answers))
+    assert [planning.plan(32, "auto", None, None)[0] for _ in range(3)] == [False, True, False]
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from strongroom._os import PLATFORM, procfs
+import errno
+
+from strongroom import _native
+from strongroom._os import procfs
+from strongroom._os import remedies as _remedies
+from strongroom.exceptions import SystemCallError
 
 try:
     # Now: by the time an error asks for it, the process may have given up the right to read Python's own files.
@@ -10,7 +15,7 @@ try:
 except ImportError:  # Windows
     resource = None  # type: ignore[assignment]
 
-__all__ = ["hard_lock_limit", "lock_limit", "locked_now", "remedies", "resident_now"]
+__all__ = ["hard_lock_limit", "lock_limit", "locked_now", "raise_lock_limit", "remedies", "resident_now"]
 
 
 #: The capability that lifts the limit; capabilities(7), include/uapi/linux/capability.h.
@@ -70,16 +75,35 @@ def resident_now() -> int | None:
     return _status_bytes("VmRSS")
 
 
-def remedies(platform: str = PLATFORM) -> str:
+def raise_lock_limit() -> None:
+    """Raise how much this process may lock as far as it may do that itself.
+
+    Raises:
+        SystemCallError: The system refused.
+    """
+    if resource is None:
+        _raise_working_set()
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_MEMLOCK)
+    if soft == hard:
+        return
+    try:
+        resource.setrlimit(resource.RLIMIT_MEMLOCK, (hard, hard))
+    except (OSError, ValueError) as error:  # Python makes a ValueError of EINVAL and EPERM, without the code
+        code = getattr(error, "errno", None) or errno.EPERM
+        raise SystemCallError("setrlimit", code, "The soft limit RLIMIT_MEMLOCK stays as it was.") from None
+
+
+#: The maximum working set must exceed the minimum by more than this; the system wants at least 8 pages between them.
+_WORKING_SET_GAP_SIZE = 64 << 10
+
+
+def _raise_working_set() -> None:
+    minimum, maximum = _native.working_set()
+    if minimum < maximum - _WORKING_SET_GAP_SIZE:
+        _native.set_working_set(maximum - _WORKING_SET_GAP_SIZE, maximum)
+
+
+def remedies() -> str:
     """Return what an operator can do to allow more locked memory, in sentences for the end of an error message."""
-    if platform == "windows":
-        return (
-            "Raise the process's minimum working set (SetProcessWorkingSetSize), destroy buffers that are no longer "
-            "needed, or keep secrets sealed with Secret, which needs no locked memory at rest."
-        )
-    return (
-        "Destroy buffers that are no longer needed, or keep secrets sealed with Secret, which needs locked memory only "
-        "while open. To raise the limit: 'ulimit -l' in the shell (hard limit: /etc/security/limits.conf, memlock), "
-        "LimitMEMLOCK= in a systemd unit, '--ulimit memlock=' for docker run; Kubernetes has no field for it: set it "
-        "in the node's container runtime, or grant the capability IPC_LOCK."
-    )
+    return _remedies.advise(_remedies.look(*_memlock()))

@@ -9,7 +9,8 @@ from strongroom import _native
 from strongroom.buffers import planning
 from strongroom.buffers.lifecycle import purge, stats
 from strongroom.buffers.locked import LockedBuffer
+from strongroom.buffers.settings import configure
 
-__all__ = ["LockedBuffer", "purge", "stats"]
+__all__ = ["LockedBuffer", "configure", "purge", "stats"]
 
 _native.install_host(planning)

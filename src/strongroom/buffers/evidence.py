@@ -15,9 +15,9 @@ from strongroom.guarantees import Evidence, Guarantees
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
-__all__ = ["Steps", "collect", "forget", "judge_smaps", "judge_steps", "recall"]
+__all__ = ["Steps", "collect", "judge_smaps", "judge_steps", "read_back"]
 
 #: For each step of the native layer: None if it was done, else the call that failed and its code.
 Steps = dict[str, "tuple[str, int] | None"]
@@ -77,6 +77,8 @@ def judge_smaps(
     whole = bool(pages) and pages[0].start <= start and pages[-1].end >= end
     if not whole or any(one.end != other.start for one, other in pairwise(pages)):
         return found  # not listed as a whole: the listing is torn, the calls' own answers stand
+    if not all(m.flags for m in pages):
+        return found  # a listing without flags, which no mapping lacks, says nothing against the calls
 
     def set_state(name: str, state: str, source: str) -> None:
         found[name] = Evidence(state, f"{_SMAPS}: {source}", now)
@@ -139,8 +141,8 @@ def judge_slot(found: Guarantees, now: float) -> None:
     )
 
 
-def _read(start: int, end: int, steps: Steps, is_secretmem: bool) -> Guarantees:
-    """Ask this system, the way it can be asked."""
+def read_back(start: int, end: int, steps: Steps, is_secretmem: bool) -> Guarantees:
+    """Read back what the pages from ``start`` up to ``end`` have."""
     now = time.time()
     answers = judge_steps(steps, is_secretmem, now)
     try:
@@ -180,31 +182,7 @@ def collect(block: _native.Block) -> Guarantees:
     """Read back what a live block has. What is verified is so until the next fork."""
     is_current = _UntilFork(_native.forks())  # first: what a fork overtakes while it is read is outdated
     start, end, steps = block._layout()
-    found = _read(start, end, steps, block.backing == "secretmem")
+    found = read_back(start, end, steps, block.backing == "secretmem")
     if not block.is_isolated:
         judge_slot(found, time.time())
     return Guarantees({name: Evidence(one.state, one.source, one.time, is_current) for name, one in found.items()})
-
-
-#: What was read back for each arena, and how many forks lay behind this process then.
-_remembered: dict[int, tuple[int, Guarantees]] = {}
-
-
-def recall(key: int, read: Callable[[], Guarantees]) -> Guarantees:
-    """What ``read`` returned for this key since the last fork, on either side of it; else what it returns now.
-
-    ``key`` is a number that no other arena of this process ever had or will have: never an address.
-    """
-    forks = _native.forks()
-    kept = _remembered.get(key)
-    if kept is None or kept[0] != forks:
-        for other, (since, _) in list(_remembered.items()):
-            if since != forks:
-                forget(other)
-        kept = _remembered[key] = forks, read()
-    return Guarantees(kept[1])
-
-
-def forget(key: int) -> None:
-    """Drop what is remembered for a key: its arena is gone, or is not what it was."""
-    _remembered.pop(key, None)

@@ -37,12 +37,15 @@ class LockedBuffer(_native.Block):
             map) or ``"auto"``: secret memory for up to 64 KiB where the machine cannot hibernate, else locked.
         isolated: ``True``: pages of its own. ``False``: shared pages, for up to 1,024 bytes. ``None``: shared ones for
             up to 1,024 bytes unless the policy requires what only own pages give.
-        policy: A :class:`~strongroom.Policy`; ``None`` requires what the system can give by default.
+        policy: A :class:`~strongroom.Policy`; ``None`` stands for the operator's (``STRONGROOM_POLICY``), the
+            program's (:func:`~strongroom.configure`), or what the system can give by default.
 
     Raises:
-        ValueError, TypeError: A size, backing or policy that makes no sense; the message names it.
-        LockLimitError: The system will lock no more; nothing else is harmed. Says the limit and the remedies.
-        UnsupportedError: This system lacks what was asked for.
+        ValueError, TypeError: A size, backing or policy that makes no sense, ``STRONGROOM_POLICY`` included; the
+            message names it.
+        LockLimitError: The system will lock no more; nothing else is harmed. Says the limit and the remedies, and how
+            long it waited.
+        UnsupportedError: This system lacks what was asked for, or its own listing says that it did not do it.
         MemoryError: There is no ordinary memory for what describes the locked pages.
         SystemCallError: Another refusal, with the call's name.
 

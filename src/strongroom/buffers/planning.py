@@ -10,10 +10,13 @@ right to read Python's own files.
 from __future__ import annotations
 
 import errno
+import warnings
 
 from strongroom import _native, guarantees
 from strongroom._os import LOCKS_INACCESSIBLE_PAGES, PLATFORM, limits, power
+from strongroom.buffers import evidence, settings
 from strongroom.buffers import keepers as search
+from strongroom.buffers.waiting import freed, is_limit, wait_note, waiting
 from strongroom.exceptions import (
     NO_SUCH_CALL,
     LockLimitError,
@@ -22,9 +25,9 @@ from strongroom.exceptions import (
     SystemCallError,
     UnsupportedError,
 )
-from strongroom.policy import Policy
+from strongroom.policy import PLAIN, Policy
 
-__all__ = ["SMALL_MAX_SIZE", "fell_short", "keepers", "plan", "refusal"]
+__all__ = ["SMALL_MAX_SIZE", "freed", "keepers", "plan", "refusal", "verify", "wait_note", "waiting"]
 
 #: Up to this many bytes ``backing="auto"`` prefers secret memory. A page of it costs ~20 us to fault in and splits the
 #: kernel's own map of RAM for good: too low, and keys and passwords lose the stronger backing; too high, and one large
@@ -60,16 +63,20 @@ def _steps(names: frozenset[str]) -> int:
 
 _DEFAULT_STEPS = _steps(_DEFAULT)
 
-_can_hibernate: bool | None = None
-
 
 def _auto_is_secretmem(size: int) -> bool:
-    global _can_hibernate
-    if PLATFORM != "linux" or size > SMALL_MAX_SIZE:
-        return False
-    if _can_hibernate is None:
-        _can_hibernate = power.can_hibernate()
-    return not _can_hibernate
+    return PLATFORM == "linux" and size <= SMALL_MAX_SIZE and not power.can_hibernate()
+
+
+def _required(policy: Policy) -> frozenset[str]:
+    """The names that a policy stands for, here and now.
+
+    Where the machine may hibernate, to keep it from doing so is to require what only secret memory has.
+    """
+    names = _DEFAULT if policy.require is None else policy.require
+    if policy.hibernation == "block" and (PLATFORM != "linux" or power.can_hibernate()):
+        names |= {guarantees.NEVER_WRITTEN}
+    return names
 
 
 def _refuse_nonsense(size: int, backing: str, isolated: bool | None, policy: Policy | None) -> None:
@@ -90,8 +97,9 @@ def _refuse_nonsense(size: int, backing: str, isolated: bool | None, policy: Pol
 
 def _unmet(names: frozenset[str], backing: str, is_slot: bool) -> frozenset[str]:
     """Which of these guarantees a backing and a layout cannot give, however the system answers."""
+    has_secretmem = PLATFORM == "linux" and backing != "locked"
     by_layout = frozenset() if is_slot else _BY_LAYOUT
-    return names - (frozenset(_STEP_OF) | by_layout | (frozenset() if backing == "locked" else _BY_SECRETMEM))
+    return names - (frozenset(_STEP_OF) | by_layout | (_BY_SECRETMEM if has_secretmem else frozenset()))
 
 
 def plan(size: int, backing: str, isolated: bool | None, policy: Policy | None) -> tuple[bool, bool, int, bool, bool]:
@@ -99,32 +107,31 @@ def plan(size: int, backing: str, isolated: bool | None, policy: Policy | None) 
 
     The last says that the same answer is good for every other small buffer of which nothing special is asked.
     """
+    default = settings.default()  # in any case: the first use settles it, and says if the operator's words are wrong
+    if policy is None:
+        policy = default
     is_small = size <= _native.SLOT_MAX_SIZE
-    if policy is None and backing == "auto" and isolated is None:  # by far the most common
+    if policy is PLAIN and backing == "auto" and isolated is None:  # by far the most common
         return _auto_is_secretmem(size), True, _DEFAULT_STEPS, is_small, is_small
     _refuse_nonsense(size, backing, isolated, policy)
-    names = _DEFAULT if policy is None or policy.require is None else policy.require
-    may_fall_short = policy is not None and policy.on_shortfall != "raise"
+    names = _required(policy)
+    may_fall_short = policy.on_shortfall != "raise"
     is_slot = isolated is False or (isolated is None and is_small and not names & _BY_LAYOUT)
     if not may_fall_short and (unmet := _unmet(names, backing, is_slot)):
         kind = f"backing={backing!r}" + (", isolated=False" if is_slot else "")
-        raise UnsupportedError(f"{kind} cannot give {', '.join(sorted(unmet))} on this system")
+        why = " (hibernation='block' requires NEVER_WRITTEN)" if policy.hibernation == "block" else ""
+        raise UnsupportedError(f"{kind} cannot give {', '.join(sorted(unmet))} on this system{why}")
     needs_secretmem = bool(names & _BY_SECRETMEM)
     is_secretmem = backing == "secretmem" or (backing == "auto" and (needs_secretmem or _auto_is_secretmem(size)))
     may_fall_back = backing == "auto" and (may_fall_short or not needs_secretmem)
     return is_secretmem, may_fall_back, 0 if may_fall_short else _steps(names), is_slot, False
 
 
-def refusal(call: str, code: int, is_lock_limit: bool, requested: int) -> StrongroomError:
-    """Return the exception for a block that the system refused."""
-    if is_lock_limit:
-        limit, held = limits.lock_limit(), limits.locked_now()
-        # mlock is refused for other reasons too (no memory, too many mappings: mlock(2)), secret memory is not. The
-        # numbers are later than the refusal, and other threads may have unlocked meanwhile: only where they are far
-        # from the limit was it one of those.
-        is_far = held is not None and (limit is None or held + requested <= limit // 2)
-        if not (call == "mlock" and is_far):
-            return LockLimitError(call, code, requested, limit, held, limits.remedies())
+def refusal(call: str, code: int, is_lock_limit: bool, requested: int, note: str = "") -> StrongroomError:
+    """Return the exception for pages that the system refused; ``note`` says what came of waiting for them."""
+    if is_lock_limit and is_limit(call, requested):
+        held = limits.locked_now()
+        return LockLimitError(call, code, requested, limits.lock_limit(), held, limits.remedies(), note)
     if call == "memfd_secret" and code in (errno.ENOSYS, errno.EPERM, NO_SUCH_CALL):
         return UnsupportedError(
             "this kernel has no secret memory (memfd_secret(2): Linux 5.14, before 6.5 only when booted with "
@@ -145,17 +152,67 @@ def refusal(call: str, code: int, is_lock_limit: bool, requested: int) -> Strong
     return SystemCallError(call, code)
 
 
-def fell_short(block: _native.Block, policy: Policy) -> None:
-    """Warn, if the policy says so, of guarantees that a new block does not have."""
-    if policy.on_shortfall != "warn":
-        return
-    required = _DEFAULT if policy.require is None else policy.require
-    _start, _end, steps = block._layout()
-    refused = {name for name in required if name in _STEP_OF and steps[_STEP_OF[name]] is not None}
-    missing = sorted(refused | _unmet(required, block.backing, not block.is_isolated))
-    if missing:
-        import warnings
+#: For each backing, what was read back of isolated blocks and not contradicted in this process. They are all made alike;
+#: pages that small buffers share are read back one arena at a time, which keeps in mind itself what was borne out.
+_borne_out: dict[str, int] = {}
 
+_BIT_OF = {name: 1 << index for index, name in enumerate(guarantees.ALL)}
+_DEFAULT_BITS = sum(_BIT_OF[name] for name in _DEFAULT)
+
+
+def _known(block: _native.Block) -> int:
+    return _borne_out.get(block.backing, 0) if block.is_isolated else block._borne_out
+
+
+def _remember(block: _native.Block, names: frozenset[str]) -> None:
+    bits = _known(block) | sum(_BIT_OF[name] for name in names)
+    if block.is_isolated:
+        _borne_out[block.backing] = bits
+    else:
+        block._borne_out = bits
+
+
+def _denied(start: int, end: int, steps: evidence.Steps, backing: str, names: frozenset[str]) -> dict[str, str]:
+    """Which of these the system's own listing denies although the calls succeeded, and its words.
+
+    The listing is read while other threads change what it lists, so a denial counts only if it was seen twice, and what
+    the first reading did not show either way is looked for once more.
+    """
+    readings = []
+    for _ in range(2):
+        found = evidence.read_back(start, end, steps, backing == "secretmem")
+        if all(found[name].state == guarantees.VERIFIED for name in names):
+            return {}
+        readings.append(found)
+    return {
+        name: readings[-1][name].source
+        for name in names
+        if all(found[name].state == guarantees.REFUSED for found in readings)
+    }
+
+
+def verify(block: _native.Block, policy: Policy | None) -> None:
+    """Read back what was made, as often as the policy says, and raise or warn of what a new block does not have."""
+    if policy is None:
+        policy = settings.default()
+    known = _known(block)
+    if policy is PLAIN and known & _DEFAULT_BITS == _DEFAULT_BITS:  # the calls have succeeded, or there were no block
+        return
+    start, end, steps = block._layout()
+    required = _required(policy)
+    refused = {name for name in required if name in _STEP_OF and steps[_STEP_OF[name]] is not None}
+    unmet = _unmet(required, block.backing, not block.is_isolated)
+    asked = required - refused - unmet
+    unknown = asked if policy.verify == "each" else frozenset(name for name in asked if not known & _BIT_OF[name])
+    denied = _denied(start, end, steps, block.backing, unknown) if unknown else {}
+    _remember(block, unknown - denied.keys())
+    if denied and policy.on_shortfall == "raise":
+        words = "; ".join(f"{name}: {source}" for name, source in sorted(denied.items()))
+        raise UnsupportedError(
+            f"this system did not do what it said it did. {words}. The Policy can require less, or allow shortfalls"
+        )
+    missing = sorted(refused | unmet | denied.keys())
+    if missing and policy.on_shortfall == "warn":
         warnings.warn(f"this buffer goes without {', '.join(missing)}", StrongroomWarning, stacklevel=2)
 
 

@@ -13,14 +13,6 @@ cdef class Keeper:
         raise TypeError(f"a {type(self).__name__} cannot be pickled or copied: its bytes would leave protected memory")
 
 
-#: What plan() last said of small secrets for which nothing special was asked. Good as long as there are free slots:
-#: whoever needs new pages asks again.
-cdef sr_backing _usual_backing = SR_BACKING_LOCKED
-cdef unsigned _usual_required = 0
-cdef bint _has_usual = False
-cdef str _AUTO = "auto"
-
-
 cdef class Block(Keeper):
     """Block(size, *, backing="auto", isolated=None, policy=None)
 --
@@ -50,7 +42,7 @@ inspect.signature() looks.
         if (not _has_usual or backing is not _AUTO or isolated is not None or policy is not None
                 or self.size > SR_SLOT_MAX_SIZE
                 or sr_pool_take(self.size, _usual_backing, _usual_required, 0, &self.place, &error)):
-            self.obtain(backing, isolated, policy)
+            _obtain(self, backing, isolated, policy)
         else:
             self.is_slot = True
             self.kept_in = _usual_backing
@@ -68,67 +60,12 @@ inspect.signature() looks.
             elif sr_block_destroy(self.pages, &error):
                 failed = 1
                 sr_block_forget(self.pages)  # what describes the memory goes now, the memory stays
+            _tell_waiting()
             if site is not None and not failed:
                 _tell_forgotten(self, site)
         free(self.pages)
         if failed:
             _raise(&error)
-
-    cdef int obtain(self, object backing, object isolated, object policy) except -1:
-        """What the plan says, on the slow way: with new pages where there is no free slot."""
-        global _has_usual, _usual_backing, _usual_required
-        cdef sr_error error
-        cdef bint is_secretmem, may_fall_back, is_repeatable
-        cdef unsigned required
-        cdef int failed
-        is_secretmem, may_fall_back, required, self.is_slot, is_repeatable = _host.plan(self.size, backing, isolated, policy)
-        _begin()
-        failed = self.create(is_secretmem, may_fall_back, required, &error)
-        if failed and sr_os_is_lock_limit(&error) and _give_up_idle():
-            failed = self.create(is_secretmem, may_fall_back, required, &error)
-        if failed and error.call == b"malloc":
-            raise MemoryError()
-        if failed:
-            raise _host.refusal(error.call.decode(), error.code, sr_os_is_lock_limit(&error), self.pages_needed())
-        self.generation = sr_generation()
-        self.kept_in = self.home().backing
-        if is_repeatable:
-            _usual_backing = self.kept_in
-            _usual_required = required
-            _has_usual = True
-        if policy is not None:
-            _host.fell_short(self, policy)
-        return 0
-
-    cdef size_t pages_needed(self) noexcept:
-        """Bytes of locked memory, for an error."""
-        return _page_size if self.is_slot else (self.size + SR_CANARY_SIZE + _page_size - 1) // _page_size * _page_size
-
-    cdef int create(self, bint is_secretmem, bint may_fall_back, unsigned required, sr_error *error) noexcept:
-        cdef int failed
-        with nogil:
-            failed = self.take(SR_BACKING_SECRETMEM if is_secretmem else SR_BACKING_LOCKED, required, error)
-            # Ordinary locked pages draw on the same budget: at its limit they only help where no lock is required.
-            if (failed and is_secretmem and may_fall_back
-                    and not (required & (1 << SR_STEP_LOCK) and sr_os_is_lock_limit(error))):
-                failed = self.take(SR_BACKING_LOCKED, required, error)
-        return failed
-
-    cdef int take(self, sr_backing backing, unsigned required, sr_error *error) noexcept nogil:
-        cdef sr_block *pages
-        if self.is_slot:
-            return sr_pool_take(self.size, backing, required, 1, &self.place, error)
-        pages = <sr_block *>malloc(sizeof(sr_block))
-        if pages == NULL:
-            error.call = b"malloc"
-            error.code = SR_UNSUPPORTED
-            return -1
-        if sr_block_create(pages, self.size, backing, required, error):
-            free(pages)
-            return -1
-        self.pages = pages
-        self.place.data = pages.data
-        return 0
 
     cdef const sr_block *home(self) noexcept:
         """The pages it lies in, its own or shared ones. Not for one that was destroyed, or inherited by a child."""
@@ -158,12 +95,13 @@ inspect.signature() looks.
         cdef sr_error error
         if self.is_slot:
             sr_pool_give(&self.place)
-            return 0
-        if sr_block_destroy(self.pages, &error):
-            _raise(&error)
-        free(self.pages)
-        self.pages = NULL
-        self.place.data = NULL
+        else:
+            if sr_block_destroy(self.pages, &error):
+                _raise(&error)
+            free(self.pages)
+            self.pages = NULL
+            self.place.data = NULL
+        _tell_waiting()
         return 0
 
     cdef int require_usable(self) except -1:
@@ -211,7 +149,8 @@ inspect.signature() looks.
                 if not self.is_intact():
                     sr_blocks_die(SR_DAMAGED_CANARY)
                 sr_os_wipe(self.place.data, self.size)
-                if not self.exports and self.pages.pages_size == _page_size and len(_idle_rooms) < ROOMS_KEPT:
+                if (not self.exports and self.pages.pages_size == _page_size and len(_idle_rooms) < ROOMS_KEPT
+                        and not _waiting):
                     _idle_rooms.append(self)
             return 0
         if self.writers or self.exports:
@@ -313,6 +252,15 @@ inspect.signature() looks.
             state += ", NOT LOCKED (the policy allowed it)"
         return f"<{type(self).__name__} {self.size} bytes, {self.backing}, {state}>"
 
+    @property
+    def _borne_out(self):
+        """Bits for promises that were read back for these pages; only whoever reads them back knows what they mean."""
+        return self.home().borne_out
+
+    @_borne_out.setter
+    def _borne_out(self, unsigned bits):
+        (<sr_block *>self.home()).borne_out = bits
+
     def _layout(self):
         """For whoever reads the operating system's view back: where the pages lie, how each step went."""
         cdef const sr_block *pages
@@ -324,13 +272,6 @@ inspect.signature() looks.
             steps[STEPS[i]] = None if outcome.call == NULL else (outcome.call.decode(), outcome.code)
         start = <size_t>pages.pages
         return start, start + pages.pages_size, steps
-
-
-cdef bint _give_up_idle() except -1:
-    """Give back locked pages that nobody needs at the moment; whether there were any."""
-    cdef bint had_rooms = len(_idle_rooms) != 0
-    _idle_rooms.clear()
-    return sr_pool_trim() != 0 or had_rooms
 
 
 cdef object _is_equal(Keeper mine, object other):

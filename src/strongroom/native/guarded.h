@@ -45,6 +45,7 @@ typedef struct sr_block {
     /* Of pages that a pool shares out among small secrets, and never closes: how to wipe those in a walk. */
     void (*wipe_slots)(const struct sr_block *block, int is_last);
     sr_outcome outcomes[SR_STEP_COUNT];
+    unsigned borne_out; /* the caller's: which promises it has read back from the system */
 } sr_block;
 
 /* Once per process, before the first block and from one thread: the generation, the at-fork handler, the canary.

@@ -11,6 +11,9 @@ cdef class Use:
     cdef Py_ssize_t exports    # buffers that Views of this use handed out and that are not given back yet
     cdef bint writable
     cdef Phase phase
+    cdef long thread           # the one that entered, while this holds a room
+    cdef PyObject *held_before
+    cdef PyObject *held_after
 
     def __init__(self):
         raise TypeError(f"a {type(self).__name__} is not made but given: by open(), or view() of a region")
@@ -31,6 +34,10 @@ cdef class Use:
 
     def __reduce_ex__(self, protocol):
         raise TypeError(f"a {type(self).__name__} cannot be pickled or copied: it is one use of memory in this process")
+
+
+#: The accesses that hold a room, the last one entered first. Each leaves the list before it is deallocated.
+cdef PyObject *_rooms_held = NULL
 
 
 @cython.final
@@ -56,6 +63,8 @@ cdef class Access(Use):
             self.phase = NEW
             raise
         self.phase = OPEN
+        if self.block.is_room:
+            self.enlist()
         view.data = self.block.place.data
         view.size = self.block.size
         return view
@@ -84,11 +93,30 @@ cdef class Access(Use):
     cdef int end(self) except -1:
         cdef Block block = self.block
         self.phase = ENDED
+        if block.is_room:
+            self.delist()
         if self.sealed is not None:
             self.sealed.leave_room(block)
         block.leave(self.writable)
         self.let_go()
         return 0
+
+    cdef void enlist(self) noexcept:
+        global _rooms_held
+        self.thread = PyThread_get_thread_ident()
+        self.held_after = _rooms_held
+        if _rooms_held != NULL:
+            (<Access>_rooms_held).held_before = <PyObject *>self
+        _rooms_held = <PyObject *>self
+
+    cdef void delist(self) noexcept:
+        global _rooms_held
+        if self.held_before != NULL:
+            (<Access>self.held_before).held_after = self.held_after
+        else:
+            _rooms_held = self.held_after
+        if self.held_after != NULL:
+            (<Access>self.held_after).held_before = self.held_before
 
     cdef void let_go(self) noexcept:
         """Once nothing of it is in use, an access that somebody still refers to must not hold locked memory."""
@@ -113,6 +141,17 @@ cdef class Access(Use):
         if self.block.generation != sr_generation():
             raise ForkedError("this View was made before a fork: its memory is not in this child")
         return 0
+
+
+def holds_room():
+    """Whether this thread entered an access to a room, a Secret that is open, and nobody has left it yet."""
+    cdef long me = PyThread_get_thread_ident()
+    cdef PyObject *one = _rooms_held
+    while one != NULL:
+        if (<Access>one).thread == me:
+            return True
+        one = (<Access>one).held_after
+    return False
 
 
 cdef Access _new_access(Block block, Sealed sealed, bint writable):

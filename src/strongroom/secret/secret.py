@@ -59,7 +59,8 @@ class Secret(_native.Sealed):
             The sealed secret; the memory that ``fill`` wrote to is wiped.
 
         Raises:
-            ValueError, TypeError: A size that makes no sense, or ``fill`` returned one.
+            ValueError, TypeError: A size that makes no sense, or ``fill`` returned one; or a wrong word in
+                ``STRONGROOM_POLICY``.
             LockLimitError: No memory can be locked for the key or for the View.
             BufferError: ``fill`` kept a buffer of the View; says who holds it.
             PurgedError, ForkedError: ``purge()`` or a fork came while ``fill`` ran.

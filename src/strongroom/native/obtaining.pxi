@@ -1,0 +1,122 @@
+# How a block comes by its memory: the plan, the lock limit, waiting. A part of _native.pyx.
+
+cdef str _AUTO = "auto"
+
+#: What plan() last said of small secrets for which nothing special was asked. Good as long as there are free slots:
+#: whoever needs new pages asks again.
+cdef sr_backing _usual_backing = SR_BACKING_LOCKED
+cdef unsigned _usual_required = 0
+cdef bint _has_usual = False
+
+cdef Py_ssize_t _waiting = 0    # threads that wait at the lock limit
+
+
+def set_waiting(Py_ssize_t count):
+    """How many threads wait for locked memory to be given back: while there are any, ``host.freed`` hears of it."""
+    global _waiting
+    _waiting = count
+
+
+cdef void _tell_waiting() noexcept:
+    if _waiting:
+        _host.freed()
+
+
+cdef int _obtain(Block block, object backing, object isolated, object policy) except -1:
+    """What the plan says, on the slow way: with new pages where there is no free slot."""
+    global _has_usual, _usual_backing, _usual_required
+    cdef sr_error error
+    cdef bint is_secretmem, may_fall_back, is_repeatable, is_limit
+    cdef unsigned required
+    cdef int failed
+    cdef size_t size
+    is_secretmem, may_fall_back, required, block.is_slot, is_repeatable = _host.plan(
+        block.size, backing, isolated, policy)
+    _begin()
+    block.generation = sr_generation()
+    size = _page_size if block.is_slot else (block.size + SR_CANARY_SIZE + _page_size - 1) // _page_size * _page_size
+    failed = _create(block, is_secretmem, may_fall_back, required, &error)
+    if _lacks_lock(block, failed, &error) and _give_up_idle():
+        failed = _create_again(block, failed, is_secretmem, may_fall_back, required, &error)
+    if _lacks_lock(block, failed, &error):
+        call = error.call if failed else block.home().outcomes[SR_STEP_LOCK].call
+        for _ in _host.waiting(policy, call.decode(), size):
+            _give_up_idle()
+            failed = _create_again(block, failed, is_secretmem, may_fall_back, required, &error)
+            if not _lacks_lock(block, failed, &error):
+                break
+    if failed and error.call == b"malloc":
+        raise MemoryError()
+    if failed:
+        is_limit = sr_os_is_lock_limit(&error)
+        note = _host.wait_note(policy, size) if is_limit else ""
+        raise _host.refusal(error.call.decode(), error.code, is_limit, size, note)
+    block.kept_in = block.home().backing
+    _host.verify(block, policy)
+    if is_repeatable:
+        _usual_backing = block.kept_in
+        _usual_required = required
+        _has_usual = True
+    return 0
+
+
+cdef int _create(Block block, bint is_secretmem, bint may_fall_back, unsigned required, sr_error *error) noexcept:
+    """With a lock if there is one to be had, also where none is required."""
+    cdef unsigned lock = 1 << SR_STEP_LOCK
+    cdef int failed
+    with nogil:
+        failed = _attempt(block, is_secretmem, may_fall_back, required | lock, error)
+        if failed and not required & lock:
+            failed = _attempt(block, is_secretmem, may_fall_back, required, error)
+    return failed
+
+
+cdef int _attempt(Block block, bint is_secretmem, bint may_fall_back, unsigned required,
+                  sr_error *error) noexcept nogil:
+    cdef int failed = _take(block, SR_BACKING_SECRETMEM if is_secretmem else SR_BACKING_LOCKED, required, error)
+    # Ordinary locked pages draw on the same budget: at its limit they only help where no lock is required.
+    if (failed and is_secretmem and may_fall_back
+            and not (required & (1 << SR_STEP_LOCK) and sr_os_is_lock_limit(error))):
+        failed = _take(block, SR_BACKING_LOCKED, required, error)
+    return failed
+
+
+cdef int _take(Block block, sr_backing backing, unsigned required, sr_error *error) noexcept nogil:
+    cdef sr_block *pages
+    if block.is_slot:
+        return sr_pool_take(block.size, backing, required, 1, &block.place, error)
+    pages = <sr_block *>malloc(sizeof(sr_block))
+    if pages == NULL:
+        error.call = b"malloc"
+        error.code = SR_UNSUPPORTED
+        return -1
+    if sr_block_create(pages, block.size, backing, required, error):
+        free(pages)
+        return -1
+    block.pages = pages
+    block.place.data = pages.data
+    return 0
+
+
+cdef int _create_again(Block block, int failed, bint is_secretmem, bint may_fall_back, unsigned required,
+                       sr_error *error) except? -1:
+    """After the lock limit was met: what was made unlocked, which the policy allows, goes first."""
+    if not failed:
+        block.give_back()
+    return _create(block, is_secretmem, may_fall_back, required, error)
+
+
+cdef bint _lacks_lock(Block block, int failed, sr_error *error) noexcept:
+    """Whether it was the lock limit that kept the block from being made, or from being locked."""
+    cdef const sr_error *lock
+    if failed:
+        return sr_os_is_lock_limit(error)
+    lock = &block.home().outcomes[SR_STEP_LOCK]
+    return lock.call != NULL and sr_os_is_lock_limit(lock)
+
+
+cdef bint _give_up_idle() except -1:
+    """Give back locked pages that nobody needs at the moment; whether there were any."""
+    cdef bint had_rooms = len(_idle_rooms) != 0
+    _idle_rooms.clear()
+    return sr_pool_trim() != 0 or had_rooms

@@ -1,0 +1,394 @@
+"""At the lock limit: waiting for memory, with a deadline, and not where waiting could only do harm."""
+
+import json
+from typing import Any
+
+import pytest
+
+import needs
+from children import succeed
+
+LIMIT = 64 << 10
+
+#: Fill the limit, and time what a thread does. ``patient`` waits long; a wait that nobody ends fails by its time.
+START = f"""
+children.limit_locks({LIMIT})
+from strongroom.buffers import waiting
+told = {{}}
+patient = Policy(wait_seconds=30)
+kept = [LockedBuffer(32, backing="locked", isolated=True) for _ in range({LIMIT // 4096})]
+def timed(attempt):
+    start = time.monotonic()
+    try:
+        result = attempt()
+    except BaseException as error:
+        result = f"{{type(error).__name__}}: {{error}}"
+    return time.monotonic() - start, result
+def wait_in_thread(attempt):
+    "Start it in a thread, and return when that waits."
+    answer = []
+    thread = threading.Thread(target=lambda: answer.append(timed(attempt)))
+    thread.start()
+    while not waiting._bells:
+        assert thread.is_alive(), answer
+        time.sleep(0.01)
+    time.sleep(0.3)
+    def outcome():
+        thread.join(20)
+        return answer[0]
+    return outcome
+def is_locked(buffer):
+    with buffer.open("rw") as view:
+        view[0] = 1
+        return "lo" in mapping_at(address_of(view)).flags
+def another():
+    return LockedBuffer(32, backing="locked", policy=patient, isolated=True)
+"""
+
+
+def told(code: str, **options: Any) -> dict[str, Any]:
+    """Run code at the limit and return what it put into ``told``."""
+    result: dict[str, Any] = json.loads(succeed(f"{START}\n{code}\nprint(json.dumps(told))", **options))
+    return result
+
+
+#: Ways in which one thread gives back what another waits for.
+GIVING = {
+    "destroy": "kept.pop().destroy()",
+    "the last reference": "kept.pop()",
+    "a with block": "with kept.pop(): pass",
+    "a cycle": "one = [kept.pop()]; one.append(one); del one; gc.collect()",
+    "a kept buffer": "raw.release()",
+}
+
+
+@pytest.mark.parametrize("how", GIVING)
+def test_a_waiter_gets_what_another_thread_gives_back(how: str) -> None:
+    """At once, whichever way it is given back: nobody looks by themselves in this test."""
+    got = told(f"""
+waiting.POLL_SECONDS = 60
+if {how!r} == "a kept buffer":
+    buffer = kept.pop()
+    try:
+        with buffer.open() as view:
+            raw = memoryview(view)
+    except BufferError:
+        pass
+    buffer.destroy()  # waits, quarantined, for the memoryview to go
+outcome = wait_in_thread(another)
+{GIVING[how]}
+told["seconds"], made = outcome()
+told["locked"] = is_locked(made)
+""")
+    assert 0.3 <= got["seconds"] < 10
+    assert got["locked"] is True
+
+
+def test_a_room_that_is_left_goes_to_a_waiter() -> None:
+    """Rooms are kept for the next open, but not while somebody waits; and who opens a secret waits like anybody else.
+
+    The wait is the program's or the operator's: opening names no policy.
+    """
+    got = told(
+        """
+waiting.POLL_SECONDS = 60
+kept.pop(); kept.pop()
+secrets = [Secret.random(8) for _ in range(2)]  # the key takes one page, the room that is open another
+access = secrets[0].open()
+access.__enter__()
+def open_other():
+    with secrets[1].open() as view:
+        return len(view)
+outcome = wait_in_thread(open_other)
+access.__exit__(None, None, None)
+told["seconds"], told["length"] = outcome()
+""",
+        env={"STRONGROOM_POLICY": "wait_seconds=30"},
+    )
+    assert got["length"] == 8
+    assert 0.3 <= got["seconds"] < 10
+
+
+def test_what_other_code_unlocks_is_found_by_looking() -> None:
+    """No bell rings for memory that is not strongroom's: a waiter looks by itself."""
+    got = told("""
+import mmap
+kept.pop()
+other = mmap.mmap(-1, 4096)
+page, size = ctypes.c_void_p(address_of(other)), ctypes.c_size_t(4096)
+lock, unlock = (
+    (ctypes.windll.kernel32.VirtualLock, ctypes.windll.kernel32.VirtualUnlock) if sys.platform == "win32"
+    else (lambda *a: not libc.mlock(*a), lambda *a: not libc.munlock(*a))
+)
+assert lock(page, size)
+outcome = wait_in_thread(another)
+assert unlock(page, size)
+told["seconds"], made = outcome()
+told["locked"] = is_locked(made)
+""")
+    assert 0.3 <= got["seconds"] < 10
+    assert got["locked"] is True
+
+
+def test_the_deadline_ends_the_wait() -> None:
+    """LockLimitError when the time is over, not much later, saying how long it waited; nothing else is harmed."""
+    got = told("""
+told["seconds"], told["error"] = timed(lambda: LockedBuffer(32, backing="locked", policy=Policy(wait_seconds=0.4), isolated=True))
+told["bells"] = len(waiting._bells)
+kept.pop()
+told["locked"] = is_locked(another())
+""")
+    assert 0.4 <= got["seconds"] < 5
+    assert got["error"].startswith("LockLimitError: ")
+    assert "Waited 0.4 seconds in vain." in got["error"]
+    assert got["bells"] == 0
+    assert got["locked"] is True
+
+
+def test_without_a_time_to_wait_there_is_none() -> None:
+    """The control: the default refuses at once, and says nothing of waiting."""
+    got = told('told["seconds"], told["error"] = timed(lambda: LockedBuffer(32, backing="locked", isolated=True))')
+    assert got["seconds"] < 0.3
+    assert "LockLimitError" in got["error"]
+    assert "wait" not in got["error"].lower()
+
+
+@needs.unix
+def test_ctrl_c_ends_the_wait() -> None:
+    """KeyboardInterrupt in the thread that waits, promptly, and nothing is left of the wait."""
+    got = told("""
+waiting.POLL_SECONDS = 60
+threading.Timer(0.3, os.kill, [os.getpid(), signal.SIGINT]).start()
+told["seconds"], told["error"] = timed(another)
+told["bells"] = len(waiting._bells)
+told["locked_size"] = observed.status_size("VmLck")
+kept.pop()
+told["locked"] = is_locked(another())
+""")
+    assert 0.3 <= got["seconds"] < 10
+    assert got["error"].startswith("KeyboardInterrupt")
+    assert (got["bells"], got["locked"]) == (0, True)
+    assert got["locked_size"] == LIMIT
+
+
+@needs.unix
+def test_a_handler_that_returns_does_not_end_the_wait() -> None:
+    """It runs while the thread waits, and what it gives back is what was waited for."""
+    got = told("""
+waiting.POLL_SECONDS = 60
+signal.signal(signal.SIGALRM, lambda *_: (told.update(heard=True), kept.pop().destroy()))
+signal.setitimer(signal.ITIMER_REAL, 0.3)
+told["seconds"], made = timed(another)
+told["locked"] = is_locked(made)
+""")
+    assert got["heard"] is True
+    assert got["locked"] is True
+    assert 0.3 <= got["seconds"] < 10
+
+
+def test_other_threads_run_meanwhile() -> None:
+    """Waiting holds no lock of the interpreter: another thread counts on."""
+    got = told("""
+outcome = wait_in_thread(another)
+counted, end = 0, time.monotonic() + 0.2
+while time.monotonic() < end:
+    counted += 1
+told["counted"] = counted
+kept.pop()
+told["seconds"], _made = outcome()
+""")
+    assert got["counted"] > 10_000
+    assert got["seconds"] < 10
+
+
+@pytest.mark.parametrize("word", ["warn", "allow"])
+def test_where_a_shortfall_is_allowed_waiting_comes_first(word: str) -> None:
+    """Memory that comes in time is locked, without a warning; when the time is over the buffer goes without."""
+    got = told(f"""
+import warnings
+warnings.simplefilter("always")
+def attempt(seconds):
+    policy = Policy(on_shortfall={word!r}, wait_seconds=seconds)
+    with warnings.catch_warnings(record=True) as caught:
+        buffer = LockedBuffer(32, backing="locked", policy=policy, isolated=True)
+    return buffer, [str(one.message) for one in caught]
+told["late"], (buffer, told["late_warnings"]) = timed(lambda: attempt(0.3))
+told["late_locked"] = is_locked(buffer)
+buffer.destroy()
+outcome = wait_in_thread(lambda: attempt(30))
+kept.pop()
+told["in_time"], (buffer, told["warnings"]) = outcome()
+told["locked"] = is_locked(buffer)
+""")
+    assert 0.3 <= got["late"] < 5
+    assert got["late_locked"] is False
+    assert got["late_warnings"] == (["this buffer goes without LOCKED"] if word == "warn" else [])
+    assert 0.3 <= got["in_time"] < 10
+    assert (got["locked"], got["warnings"]) == (True, [])
+
+
+SECRET = """
+kept.clear()
+secrets = [Secret.random(8) for _ in range(2)]
+access = secrets[0].open()
+def full():
+    try:
+        while True:
+            kept.append(LockedBuffer(32, backing="locked", policy=Policy(), isolated=True))
+    except LockLimitError:
+        pass
+"""
+REFUSALS = {
+    "a Secret is open": (
+        SECRET
+        + """
+access.__enter__(); full()
+told["seconds"], told["error"] = timed(another)
+""",
+        "this thread has a Secret open",
+    ),
+    "a Secret is being made": (
+        SECRET
+        + """
+def fill(view):
+    full()
+    told["seconds"], told["error"] = timed(another)
+    kept.clear()
+Secret.build(8, fill)
+""",
+        "this thread has a Secret open",
+    ),
+    "an event loop runs": (
+        """
+import asyncio
+async def main():
+    told["seconds"], told["error"] = timed(another)
+asyncio.run(main())
+""",
+        "this thread runs an event loop",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", REFUSALS)
+def test_waiting_is_refused_where_it_could_hang(what: str) -> None:
+    """At once, with the reason in the error: who would give memory back may be waiting for this very thread."""
+    code, reason = REFUSALS[what]
+    got = told(code)
+    assert got["seconds"] < 5
+    assert got["error"].startswith("LockLimitError")
+    assert f"Did not wait: {reason}" in got["error"]
+
+
+@needs.unix
+def test_waiting_for_more_than_the_limit_is_refused() -> None:
+    """Nothing that anybody gives back would be enough."""
+    got = told(f"""
+make = lambda: LockedBuffer({LIMIT}, backing="locked", policy=patient, isolated=True)
+told["seconds"], told["error"] = timed(make)
+""")
+    assert got["seconds"] < 5
+    assert "Did not wait: that is more than the whole limit." in got["error"]
+
+
+ALLOWED = {
+    "the Secret was closed": SECRET + "access.__enter__(); access.__exit__(None, None, None); full()",
+    "another thread has one open": SECRET
+    + "thread = threading.Thread(target=access.__enter__); thread.start(); thread.join(); full()",
+    "a buffer is open, no Secret": "use = kept[0].open(); use.__enter__()",
+    "the loop runs in another thread": """
+import asyncio
+loop = asyncio.new_event_loop()
+threading.Thread(target=loop.run_forever, daemon=True).start()
+""",
+}
+
+
+@pytest.mark.parametrize("what", ALLOWED)
+def test_elsewhere_it_waits(what: str) -> None:
+    """The control for the refusals: nearly the same, and the full time is waited."""
+    got = told(f"""
+{ALLOWED[what]}
+told["seconds"], told["error"] = timed(lambda: LockedBuffer(32, backing="locked", policy=Policy(wait_seconds=0.4), isolated=True))
+""")
+    assert got["seconds"] >= 0.4
+    assert "Waited 0.4 seconds in vain." in got["error"]
+
+
+def test_a_worker_of_an_event_loop_may_wait() -> None:
+    """As the refusal advises: the loop goes on, and what one of its tasks gives back wakes the worker."""
+    got = told("""
+import asyncio
+waiting.POLL_SECONDS = 60
+async def main():
+    worker = asyncio.create_task(asyncio.to_thread(timed, another))
+    while not waiting._bells:
+        await asyncio.sleep(0.01)
+    kept.pop()
+    return await worker
+told["seconds"], made = asyncio.run(main())
+told["locked"] = is_locked(made)
+""")
+    assert got["seconds"] < 10
+    assert got["locked"] is True
+
+
+def test_many_waiters_share_what_there_is_and_no_bell_is_lost() -> None:
+    """Eight threads take turns at two pages, by bells alone: one that rang unheard would hang them."""
+    got = told("""
+waiting.POLL_SECONDS = 60
+sys.setswitchinterval(1e-5)
+kept.pop(); kept.pop()
+turns, errors = [], []
+def work():
+    try:
+        for _ in range(100):
+            buffer = another()
+            turns.append(1)
+            buffer.destroy()
+    except BaseException as error:
+        errors.append(repr(error))
+threads = [threading.Thread(target=work) for _ in range(8)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+told["turns"], told["errors"], told["bells"] = len(turns), errors, len(waiting._bells)
+told["locked_size"] = observed.status_size("VmLck")
+""")
+    assert got["errors"] == []
+    assert got["turns"] == 800
+    assert got["bells"] == 0
+    assert got["locked_size"] in (None, LIMIT - 2 * 4096)
+
+
+def test_what_comes_back_before_the_bell_hangs_is_not_missed() -> None:
+    """Given back between the refusal and the wait, when nobody could ring: the first thing a waiter does is to look."""
+    got = told("""
+waiting.POLL_SECONDS = 60
+hang = waiting.allocate_lock
+def hang_late():
+    kept.pop().destroy()
+    return hang()
+waiting.allocate_lock = hang_late
+told["seconds"], made = timed(another)
+told["locked"] = is_locked(made)
+""")
+    assert got["seconds"] < 10
+    assert got["locked"] is True
+
+
+@needs.fork
+def test_a_child_has_no_waiters() -> None:
+    """Forked while a thread waits: the child keeps nobody's bell, and its own buffers come and go."""
+    got = told("""
+outcome = wait_in_thread(another)
+def in_child():
+    first = LockedBuffer(32, isolated=True)
+    first.destroy()
+    return len(waiting._bells)
+told["bells"] = children.forked(in_child)
+kept.pop()
+told["seconds"], made = outcome()
+told["locked"] = is_locked(made)
+""")
+    assert got["bells"] == "0"
+    assert got["locked"] is True

@@ -1,0 +1,68 @@
+"""The form in which an operator writes a policy, and what a mistake in it is told."""
+
+import pytest
+
+from strongroom import Policy
+from strongroom.policy import PLAIN, overridden, parse
+
+KNOWN = "require=NAME,NAME on_shortfall=raise|warn|allow wait_seconds=SECONDS verify=first|each hibernation=allow|block"
+
+
+def test_every_field_can_be_written() -> None:
+    """One word for each, in any order and with any white space."""
+    text = "  hibernation=block\twait_seconds=2.5 require=LOCKED,NO_DUMP  on_shortfall=warn verify=each\n"
+    expected = Policy(
+        require={"LOCKED", "NO_DUMP"}, on_shortfall="warn", wait_seconds=2.5, verify="each", hibernation="block"
+    )
+    assert Policy(**parse(text, "HERE")) == expected  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("text", ["", "  \n"])
+def test_nothing_written_changes_nothing(text: str) -> None:
+    """An empty variable is as good as none, down to the object, which is the quick way through planning."""
+    assert overridden(PLAIN, parse(text, "HERE")) is PLAIN
+
+
+@pytest.mark.parametrize(
+    ("word", "why"),
+    [
+        ("on_shortfal=warn", "no such field"),
+        ("warn", "no such field"),
+        ("=warn", "no such field"),
+        ("ON_SHORTFALL=warn", "no such field"),
+        ("on_shortfall=ignore", "raise, warn, allow"),
+        ("on_shortfall=", "raise, warn, allow"),
+        ("require=LOCKD", "unknown guarantee 'LOCKD'"),
+        ("require=LOCKED,", "unknown guarantee ''"),
+        ("require=", "names no guarantee"),
+        ("wait_seconds=soon", "number of seconds"),
+        ("wait_seconds=", "number of seconds"),
+        ("wait_seconds=-1", "finite"),
+        ("wait_seconds=inf", "finite"),
+        ("verify=always", "first, each"),
+        ("hibernation=no", "allow, block"),
+    ],
+)
+def test_a_mistake_names_where_what_and_what_is_known(word: str, why: str) -> None:
+    """The source, the word as it was written, why it is wrong, and every form there is."""
+    with pytest.raises(ValueError, match="cannot take") as caught:
+        parse(f"verify=first {word}" if not word.startswith("verify") else word, "HERE")
+    text = str(caught.value)
+    assert text.startswith(f"HERE: cannot take {word!r}: ")
+    assert why in text
+    assert text.endswith(f"Known: {KNOWN}")
+
+
+def test_a_field_is_set_once() -> None:
+    """Of two words for one field nobody knows which was meant."""
+    with pytest.raises(ValueError, match="'verify=each': the field was set by an earlier word"):
+        parse("verify=first verify=each", "HERE")
+
+
+def test_an_override_replaces_the_named_fields_and_no_others() -> None:
+    """What the operator does not name stays as the program has it."""
+    base = Policy(require={"LOCKED"}, wait_seconds=3)
+    assert overridden(base, parse("on_shortfall=warn wait_seconds=1", "HERE")) == Policy(
+        require={"LOCKED"}, on_shortfall="warn", wait_seconds=1
+    )
+    assert base == Policy(require={"LOCKED"}, wait_seconds=3)
