@@ -142,6 +142,7 @@ cdef extern from "native/pool.h" nogil:
     void sr_pool_give(sr_slot *slot)
     int sr_slot_is_intact(const sr_slot *slot)
     const sr_block *sr_slot_pages(const sr_slot *slot)
+    void sr_pool_distrust(const sr_slot *slot, unsigned steps)
     void sr_pool_wipe_all()
     size_t sr_pool_trim()
     ctypedef struct sr_pool_row:

@@ -30,7 +30,7 @@ sys.addaudithook(count)
 def make(**fields):
     with warnings.catch_warnings(record=True) as caught:
         try:
-            buffer = LockedBuffer(32, backing="locked", policy=Policy(**fields) if fields else None)
+            buffer = LockedBuffer(32, backing="locked", policy=Policy(**fields) if fields else None, isolated=True)
         except StrongroomError as error:
             return f"{type(error).__name__}: {error}"
     return [str(one.message) for one in caught]
@@ -79,7 +79,7 @@ for _ in range(100):
     assert make() == []
 told["locked"] = told["read"]
 try:
-    LockedBuffer(32, backing="secretmem"), LockedBuffer(32, backing="secretmem")
+    LockedBuffer(32, backing="secretmem", isolated=True), LockedBuffer(32, backing="secretmem", isolated=True)
     told["both"] = told["read"]
 except UnsupportedError:
     told["both"] = 2
@@ -124,7 +124,7 @@ def test_without_a_listing_the_calls_are_believed() -> None:
     got = told("""
 deny("openat", errno.ENOENT)
 told["got"] = [make(), make(verify="each")]
-told["states"] = sorted({one.state for one in LockedBuffer(32, backing="locked").guarantees().values()})
+told["states"] = sorted({one.state for one in LockedBuffer(32, backing="locked", isolated=True).guarantees().values()})
 """)
     assert got["got"] == [[], []]
     assert "verified" not in got["states"]

@@ -7,9 +7,8 @@ import pytest
 
 import needs
 from children import forked, succeed
-from strongroom import Evidence, Guarantees, LockedBuffer
+from strongroom import Guarantees, LockedBuffer
 from strongroom import guarantees as words
-from strongroom.buffers import evidence
 
 pytestmark = [needs.fork, needs.linux]
 
@@ -60,27 +59,6 @@ def test_a_childs_own_evidence_is_verified() -> None:
             return f"{first} {'LOCKED' in verified(own)} {'LOCKED' in verified(buffer.guarantees())}"
 
     assert forked(child) == "True False True"
-
-
-def test_a_remembered_reading_is_dropped_on_both_sides() -> None:
-    """A real fork empties what is remembered, in the parent and in the child."""
-    times = []
-
-    def read() -> Guarantees:
-        times.append(1)
-        return Guarantees(LOCKED=Evidence(words.VERIFIED, "a listing", 1.0))
-
-    def asked() -> int:
-        evidence.recall(-7, read)
-        return len(times)
-
-    with LockedBuffer(1):  # there is something that a fork concerns
-        try:
-            assert (asked(), asked()) == (1, 1)
-            assert forked(asked) == "2"
-            assert (asked(), asked()) == (2, 2)
-        finally:
-            evidence.forget(-7)
 
 
 def test_the_count_of_forks() -> None:

@@ -133,7 +133,8 @@ told["locked"] = is_locked(made)
 def test_the_deadline_ends_the_wait() -> None:
     """LockLimitError when the time is over, not much later, saying how long it waited; nothing else is harmed."""
     got = told("""
-told["seconds"], told["error"] = timed(lambda: LockedBuffer(32, backing="locked", policy=Policy(wait_seconds=0.4), isolated=True))
+told["seconds"], told["error"] = timed(
+    lambda: LockedBuffer(32, backing="locked", policy=Policy(wait_seconds=0.4), isolated=True))
 told["bells"] = len(waiting._bells)
 kept.pop()
 told["locked"] = is_locked(another())
@@ -309,7 +310,8 @@ def test_elsewhere_it_waits(what: str) -> None:
     """The control for the refusals: nearly the same, and the full time is waited."""
     got = told(f"""
 {ALLOWED[what]}
-told["seconds"], told["error"] = timed(lambda: LockedBuffer(32, backing="locked", policy=Policy(wait_seconds=0.4), isolated=True))
+told["seconds"], told["error"] = timed(
+    lambda: LockedBuffer(32, backing="locked", policy=Policy(wait_seconds=0.4), isolated=True))
 """)
     assert got["seconds"] >= 0.4
     assert "Waited 0.4 seconds in vain." in got["error"]

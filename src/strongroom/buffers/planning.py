@@ -152,8 +152,8 @@ def refusal(call: str, code: int, is_lock_limit: bool, requested: int, note: str
     return SystemCallError(call, code)
 
 
-#: For each backing, what was read back of isolated blocks and not contradicted in this process. They are all made alike;
-#: pages that small buffers share are read back one arena at a time, which keeps in mind itself what was borne out.
+#: For each backing, what was read back of isolated blocks and not contradicted in this process: they are made alike.
+#: Pages that small buffers share are read back one arena at a time, which keeps in mind itself what was borne out.
 _borne_out: dict[str, int] = {}
 
 _BIT_OF = {name: 1 << index for index, name in enumerate(guarantees.ALL)}
@@ -206,6 +206,8 @@ def verify(block: _native.Block, policy: Policy | None) -> None:
     unknown = asked if policy.verify == "each" else frozenset(name for name in asked if not known & _BIT_OF[name])
     denied = _denied(start, end, steps, block.backing, unknown) if unknown else {}
     _remember(block, unknown - denied.keys())
+    if denied:
+        block._distrust(_steps(frozenset(denied)))
     if denied and policy.on_shortfall == "raise":
         words = "; ".join(f"{name}: {source}" for name, source in sorted(denied.items()))
         raise UnsupportedError(

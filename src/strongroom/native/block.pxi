@@ -261,6 +261,11 @@ inspect.signature() looks.
     def _borne_out(self, unsigned bits):
         (<sr_block *>self.home()).borne_out = bits
 
+    def _distrust(self, unsigned steps):
+        """Keep others, who may require these steps, from pages that turned out to lack what they bring about."""
+        if self.is_slot:
+            sr_pool_distrust(&self.place, steps)
+
     def _layout(self):
         """For whoever reads the operating system's view back: where the pages lie, how each step went."""
         cdef const sr_block *pages

@@ -18,32 +18,32 @@ static void store(const sr_block *block, unsigned char *at, const unsigned char 
 
 /* Nothing is checked: there may be more than one damaged block, and none of them changes what is to be done. The canary
  * is overwritten too, with what it should be: another thread may be comparing it at this moment. */
-static void wipe(const sr_block *block, int is_last)
+static void wipe(const sr_block *block, int why)
 {
     sr_error ignored;
     unsigned char canary[SR_CANARY_SIZE], *data = block->data, *mark = data - SR_CANARY_SIZE;
     if (block->wipe_slots != NULL) {
-        block->wipe_slots(block, is_last);
+        block->wipe_slots(block, why);
         return;
     }
     sr_canary_of(mark, canary);
     store(block, data, NULL, (size_t)(block->pages + block->pages_size - data));
     store(block, mark, canary, SR_CANARY_SIZE);
     store(block, block->pages, NULL, (size_t)(mark - block->pages));
-    if (!is_last) {
+    if (why == SR_WALK_LIVES_ON) {
         (void)sr_os_protect(block->pages, block->pages_size, block->protection, &ignored);
     }
 }
 
-void sr_blocks_wipe_at_once(int is_last)
+void sr_blocks_wipe_at_once(int why)
 {
-    sr_blocks_walk(wipe, is_last);
+    sr_blocks_walk(wipe, why);
 }
 
 _Noreturn void sr_blocks_die(const char *message)
 {
     sr_error ignored;
     (void)sr_os_forbid_dumps(&ignored);
-    sr_blocks_wipe_at_once(1);
+    sr_blocks_wipe_at_once(SR_WALK_DAMAGED);
     sr_os_die(message);
 }

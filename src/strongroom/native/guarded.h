@@ -43,7 +43,7 @@ typedef struct sr_block {
     sr_backing backing;
     sr_protection protection;
     /* Of pages that a pool shares out among small secrets, and never closes: how to wipe those in a walk. */
-    void (*wipe_slots)(const struct sr_block *block, int is_last);
+    void (*wipe_slots)(const struct sr_block *block, int why);
     sr_outcome outcomes[SR_STEP_COUNT];
     unsigned borne_out; /* the caller's: which promises it has read back from the system */
 } sr_block;
@@ -101,13 +101,17 @@ typedef struct sr_block_totals {
 
 void sr_blocks_count(sr_block_totals *totals);
 
-/* Visit every live block, whatever other threads do and whatever this one was doing: waits for nothing. Nothing joins or
- * leaves the list meanwhile; if the walk is_last, never again. A process that only shares this one's memory visits none. */
-void sr_blocks_walk(void (*visit)(const sr_block *block, int is_last), int is_last);
+/* Why there is a walk: before something that may let the process live on; before its end; or because of damage. */
+enum { SR_WALK_LIVES_ON = 0, SR_WALK_LAST = 1, SR_WALK_DAMAGED = 2 };
 
-/* Wipe every live block at once, in such a walk. Async-signal-safe. Pages are READ_WRITE afterwards if it is_last, else
- * as accessible as they were. */
-void sr_blocks_wipe_at_once(int is_last);
+/* Visit every live block, whatever other threads do and whatever this one was doing: waits for nothing. Nothing joins or
+ * leaves the list meanwhile; unless the process may live on, never again. A process that only shares this one's memory
+ * visits none. */
+void sr_blocks_walk(void (*visit)(const sr_block *block, int why), int why);
+
+/* Wipe every live block at once, in such a walk. Async-signal-safe. Pages are READ_WRITE afterwards, or as accessible as
+ * they were if the process may live on. */
+void sr_blocks_wipe_at_once(int why);
 
 #define SR_DAMAGED_CANARY \
     "strongroom: memory in front of a secret was overwritten (damaged canary). " \

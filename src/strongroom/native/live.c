@@ -99,7 +99,7 @@ void sr_blocks_wipe_all(void)
 
 /* Without the mutex: its holder may be the thread whose memory went wrong, or the one that a signal interrupted. So who
  * changes the list waits for the walks, and they wait for nobody. */
-void sr_blocks_walk(void (*visit)(const sr_block *block, int is_last), int is_last)
+void sr_blocks_walk(void (*visit)(const sr_block *block, int why), int why)
 {
     (void)sr_generation(); /* in a child that no handler saw: drops the parent's list */
     if (sr_os_process_id() != owner) { /* only shares our memory: vfork */
@@ -107,9 +107,9 @@ void sr_blocks_walk(void (*visit)(const sr_block *block, int is_last), int is_la
     }
     sr_os_add(&walks, 1);
     for (const sr_block *block = live; block != NULL; block = block->next) {
-        visit(block, is_last);
+        visit(block, why);
     }
-    if (!is_last) { /* else nobody makes anything new, which nobody would wipe */
+    if (why == SR_WALK_LIVES_ON) { /* else nobody makes anything new, which nobody would wipe */
         sr_os_add(&walks, -1);
     }
 }

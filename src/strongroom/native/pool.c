@@ -64,21 +64,19 @@ static unsigned kind_for(size_t size)
     return kind;
 }
 
-/* What a walk calls, which takes no mutex: other threads may take and give slots meanwhile. So canaries get the bytes
- * they should have, which whoever compares them at this moment does not notice, and free slots, zeros unless somebody
- * wrote there, are left alone if the process may live on: one may be taken at this moment. */
-static void wipe_slots(const sr_block *block, int is_last)
+/* What a walk calls, which takes no mutex: other threads may take and give slots meanwhile. What they check, canaries and
+ * the zeros of free slots, is left as it is, or they would find damage where there is none. Where there is damage that does
+ * not matter any more: then all goes. */
+static void wipe_slots(const sr_block *block, int why)
 {
     const sr_pooled *one = (const sr_pooled *)((const char *)block - offsetof(sr_pooled, block));
+    if (why == SR_WALK_DAMAGED) {
+        sr_os_wipe(block->data, block->size);
+        return;
+    }
     for (uint32_t index = 0; index < one->arena.count; index++) {
-        uint32_t size = sr_arena_size_at(&one->arena, index), stride = one->arena.stride;
-        unsigned char *start = (unsigned char *)(one->arena.base + (uintptr_t)index * stride);
-        if (size != 0) {
-            sr_canary_write(start, stride - size);
-            sr_os_wipe(start + stride - size, size);
-        } else if (is_last) {
-            sr_os_wipe(start, stride);
-        }
+        uint32_t size = sr_arena_size_at(&one->arena, index);
+        sr_os_wipe((void *)(one->arena.base + (uintptr_t)(index + 1) * one->arena.stride - size), size);
     }
 }
 

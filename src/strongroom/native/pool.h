@@ -54,6 +54,9 @@ int sr_slot_is_intact(const sr_slot *slot);
 /* The pages a slot lies in: where they begin, how they were asked for. Good as long as the slot is taken. */
 const sr_block *sr_slot_pages(const sr_slot *slot);
 
+/* The system said yes to these steps (bit 1 << step) for the pages of a slot, and did not do it: as good as refused. */
+void sr_pool_distrust(const sr_slot *slot, unsigned steps);
+
 /* Wipe what every taken slot of this process holds; the slots stay taken. */
 void sr_pool_wipe_all(void);
 

@@ -161,3 +161,10 @@ sr_pooled *sr_shard_unused(const sr_shard *shard)
     }
     return one;
 }
+
+void sr_pool_distrust(const sr_slot *slot, unsigned steps)
+{
+    sr_shard_enter(slot->home->shard);
+    slot->home->refused |= steps;
+    sr_shard_leave(slot->home->shard);
+}
