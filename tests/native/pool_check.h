@@ -21,6 +21,10 @@ enum {
     MOST_ROWS = 256
 };
 
+/* The sanitizers' heaps have mutexes that fork() does not look after: a child of a process with several threads may
+ * wait for one for ever. */
+#define HAS_HEAP_IN_CHILD (!HAS_NO_LOCKS)
+
 /* AddressSanitizer and valgrind have memory of their own in this process, which comes and goes. */
 UNUSED static long mapped_kb(void)
 {

@@ -117,7 +117,7 @@ static void test_fork_while_busy(void)
         pid_t child = fork();
         if (child == 0) {
             alarm(20);
-            _exit(sr_pool_list(NULL, 0) != 0 || own_slots_fail(SR_BACKING_LOCKED) != 0);
+            _exit(HAS_HEAP_IN_CHILD && (sr_pool_list(NULL, 0) != 0 || own_slots_fail(SR_BACKING_LOCKED) != 0));
         }
         int status = -1;
         waitpid(child, &status, 0);

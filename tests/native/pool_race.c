@@ -1,8 +1,8 @@
 /* Threads take slots, write, look and give back, their own and each other's, while the process forks, trims and lists.
  *
  * Whoever takes a slot must find zeros and be alone in it until it is given back: each byte carries its taker's mark.
- * Every child must find an empty pool that works. test_native_races.py builds this program a second time with mutexes
- * that do nothing, and then it must fail.
+ * Every child must find an empty pool that works (in sanitized builds, know at least that it is a child).
+ * test_native_races.py builds this program a second time with mutexes that do nothing, and then it must fail.
  *
  *     pool_race [seconds [seed [lock limit in bytes]]]
  *
@@ -135,7 +135,7 @@ static void *work(void *argument)
 static void *trim_and_list(void *argument)
 {
     uint64_t chance = *(uint64_t *)argument;
-    while (!atomic_load(&is_over)) {
+    do {
         sr_pool_row rows[MOST_ROWS];
         size_t count = sr_pool_list(rows, MOST_ROWS), in_use = 0;
         for (size_t i = 0; i < count && i < MOST_ROWS; i++) {
@@ -152,25 +152,27 @@ static void *trim_and_list(void *argument)
             atomic_fetch_add(&trims, sr_pool_trim() != 0);
         }
         sched_yield();
-    }
+    } while (!atomic_load(&is_over));
     return NULL;
 }
 
-static int works_in_child(void)
+static int works_in_child(uint64_t parents_generation)
 {
     held_slot some[8];
+    size_t count = 0;
     uint64_t chance = 1 + (uint64_t)atomic_load(&takes);
+    if (!HAS_HEAP_IN_CHILD) {
+        return sr_generation() != parents_generation;
+    }
     atomic_store(&violations, 0);
-    if (sr_pool_list(NULL, 0) != 0) {
+    if (sr_pool_list(NULL, 0) != 0 || !takes_one(&some[count++], &chance)) {
         return 0;
     }
-    for (size_t i = 0; i < 8; i++) {
-        if (!takes_one(&some[i], &chance)) {
-            return 0;
-        }
+    while (count < 8 && takes_one(&some[count], &chance)) {
+        count++;
     }
-    for (size_t i = 0; i < 8; i++) {
-        give(&some[i]);
+    while (count != 0) {
+        give(&some[--count]);
     }
     return sr_pool_trim() != 0 && sr_pool_list(NULL, 0) == 0 && atomic_load(&violations) == 0;
 }
@@ -179,11 +181,12 @@ static void *fork_children(void *unused)
 {
     struct timespec pause = {0, 2 * 1000 * 1000};
     (void)unused;
-    while (!atomic_load(&is_over)) {
+    uint64_t generation = sr_generation();
+    do {
         pid_t child = fork();
         if (child == 0) {
             alarm(60); /* a deadlock shows as SIGALRM */
-            _exit(works_in_child() ? 0 : 1);
+            _exit(works_in_child(generation) ? 0 : 1);
         }
         int status = -1;
         waitpid(child, &status, 0);
@@ -192,7 +195,7 @@ static void *fork_children(void *unused)
         }
         atomic_fetch_add(&forks, 1);
         nanosleep(&pause, NULL);
-    }
+    } while (!atomic_load(&is_over));
     return NULL;
 }
 
