@@ -1,8 +1,9 @@
 """strongroom the way its users call it."""
 
 import random
+from array import array
 from collections.abc import Iterator
-from itertools import cycle, islice, repeat
+from itertools import chain, islice, repeat
 from mmap import mmap
 
 from bench.rows import SkipError
@@ -64,9 +65,10 @@ def make_and_drop_bytearray(size: int) -> Loop:
     return loop
 
 
-def _order(live: int) -> Iterator[int]:
+def _positions(live: int) -> Iterator[int]:
     """Return positions without end, every one of ``live`` once in each round, shuffled the same way each time."""
-    return cycle(random.Random(live).sample(range(live), live))
+    order = array("I", random.Random(live).sample(range(live), live))  # kept as objects, they too would be far apart
+    return chain.from_iterable(repeat(order))
 
 
 def replace_slots(size: int, live: int) -> Loop:
@@ -79,10 +81,10 @@ def replace_slots(size: int, live: int) -> Loop:
         buffers = [LockedBuffer(size) for _ in range(live)]
     except LockLimitError as error:
         raise SkipError(str(error)) from error
-    order = _order(live)
+    positions = _positions(live)
 
     def loop(count: int) -> None:
-        for i in islice(order, count):
+        for i in islice(positions, count):
             buffers[i].destroy()
             buffers[i] = LockedBuffer(size)
 
@@ -92,10 +94,10 @@ def replace_slots(size: int, live: int) -> Loop:
 def replace_bytearrays(size: int, live: int) -> Loop:
     """Return the loop that does the same with ordinary memory, dropped without being wiped."""
     arrays = [bytearray(size) for _ in range(live)]
-    order = _order(live)
+    positions = _positions(live)
 
     def loop(count: int) -> None:
-        for i in islice(order, count):
+        for i in islice(positions, count):
             arrays[i] = bytearray(size)
 
     return loop

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 #: Too short, and the clock and the call into the loop count; too long, and no block escapes the scheduler's tick.
 BLOCK_SECONDS = 0.0005
 
-#: A block counts as full when this many in turn were: one that was interrupted is long and yet too short, and would make
-#: every later one too short.
+#: A block counts as full when this many in turn were: one that was interrupted only seems to
+#: be full, and every later one would be too short.
 CALIBRATIONS = 8
 
 #: Does its work the given number of times.

@@ -137,6 +137,19 @@ def test_the_exit_code_says_how_the_check_ended(
     assert expected == targets.exit_code([targets.Verdict(target, value) for value in measured])
 
 
+def test_an_interruption_does_not_shorten_the_blocks(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A loop that another program made slow once is still run until its own work fills a block."""
+    timing = bench("timing")
+    taken: list[int] = []
+
+    def seconds(_loop: object, count: int) -> float:
+        taken.append(count)
+        return 1.0 if len(taken) == 1 else count * 1e-6
+
+    monkeypatch.setattr(timing, "_seconds", seconds)
+    assert timing._calibrate(lambda count: None) * 1e-6 >= timing.BLOCK_SECONDS
+
+
 def test_quick_figures_are_never_checked_or_saved() -> None:
     """Too few samples to hold anybody to."""
     for option in ("--check", "--save"):
