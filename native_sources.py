@@ -70,7 +70,12 @@ def link_args(platform: str) -> list[str]:
 
 
 def compile_args(platform: str) -> list[str]:
-    """Return compiler arguments for the extension: C11, and nothing visible outside but the module's entry."""
+    """Return compiler arguments for the extension: C11, and nothing visible outside but the module's entry.
+
+    Where every function is bound at load time (``link_args``), the stubs that would bind it later are a detour over
+    pages of their own; after a change of protection, which on some machines empties the TLB, each page counts.
+    """
     if platform == "windows":
         return ["/std:c11"]  # MSVC; for _Noreturn and _Static_assert
-    return ["-std=c11", "-fvisibility=hidden"]
+    arguments = ["-std=c11", "-fvisibility=hidden"]
+    return arguments if platform == "darwin" else [*arguments, "-fno-plt"]

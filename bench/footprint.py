@@ -1,6 +1,7 @@
-"""How much memory a live secret takes, beside a ``bytes`` object: resident bytes of a fresh process, before and after.
+"""How much memory a live secret takes, beside a ``bytes`` object: bytes of a fresh process, before and after.
 
-``smaps_rollup`` and not ``statm``: since Linux 6.2 the latter adds up per-CPU counters that lag behind.
+Resident bytes, and of buffers also the locked ones, which are what the lock limit counts. ``smaps_rollup`` and not
+``statm``: since Linux 6.2 the latter adds up per-CPU counters that lag behind.
 """
 
 import subprocess
@@ -14,23 +15,31 @@ import os, sys
 kind, count = sys.argv[1], int(sys.argv[2])
 if kind == "bytes":
     make = os.urandom
-else:
+elif kind == "strongroom":
     from strongroom import Secret
     make = Secret.random
+else:
+    from strongroom import LockedBuffer as make
+path, name = ("status", "VmLck:") if kind == "locked" else ("smaps_rollup", "Rss:")
 
-def resident():
-    with open("/proc/self/smaps_rollup") as file:
-        return next(int(line.split()[1]) * 1024 for line in file if line.startswith("Rss:"))
+def held():
+    with open("/proc/self/" + path) as file:
+        return next(int(line.split()[1]) * 1024 for line in file if line.startswith(name))
 
 first = make(32)        # the key, the room and every import
 kept = [None] * count   # its own pages are written, and so resident, before the count begins
-before = resident()
+before = held()
 for i in range(count):
     kept[i] = make(32)
-print((resident() - before) / count)
+print((held() - before) / count)
 """
 
-_TITLES = {"bytes": "bytes object of 32 B", "strongroom": "strongroom Secret of 32 B"}
+_TITLES = {
+    "bytes": "bytes object of 32 B",
+    "strongroom": "strongroom Secret of 32 B",
+    "buffer": "strongroom LockedBuffer of 32 B",
+    "locked": "of that, locked memory",
+}
 
 
 def measure(rounds: int, count: int) -> Group:
@@ -48,6 +57,8 @@ def measure(rounds: int, count: int) -> Group:
                 del samples[key]
     for key, taken in samples.items():
         rows[key].figures = summarize(taken)
-    group = Group("footprint", f"resident memory per live object, {count:,} of them", "bytes", list(rows.values()))
+    group = Group(
+        "footprint", f"memory per live object, {count:,} of them: resident, and locked", "bytes", list(rows.values())
+    )
     group.compare()
     return group

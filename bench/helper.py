@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -30,7 +30,8 @@ class Page:
             self._library.bench_page_free(self.address)
 
 
-def _must(failed: int) -> None:
+def must(failed: int) -> None:
+    """Raise OSError for an error number other than 0."""
     if failed:
         raise OSError(failed, os.strerror(failed))
 
@@ -63,22 +64,22 @@ class Helper:
     def pair(self, backing: str) -> Loop:
         """Return the loop over ``mprotect(READ)``, one read, ``mprotect(NONE)``."""
         page = self.page(backing)
-        return lambda count: _must(self._library.bench_pair(page.address, count))
+        return lambda count: must(self._library.bench_pair(page.address, count))
 
     def make_and_free(self, backing: str) -> Loop:
         """Return the loop that makes such a page, wipes it and unmaps it."""
         self.page(backing)  # or the reason why there is none
         is_secretmem = backing == "secretmem"
-        return lambda count: _must(self._library.bench_make_and_free(is_secretmem, count))
+        return lambda count: must(self._library.bench_make_and_free(is_secretmem, count))
 
     def reserve_commit_release(self, size: int) -> Loop:
         """Return the loop that maps address space, makes a page of it usable and unmaps it."""
-        return lambda count: _must(self._library.bench_reserve_commit_release(size, count))
+        return lambda count: must(self._library.bench_reserve_commit_release(size, count))
 
     def decrypt(self, function: int, sealed: bytes, bound: bytes, nonce: bytes, key: bytes) -> Loop:
         """Return the loop over a cipher's decryption, called at its address."""
         out = (ctypes.c_ubyte * len(sealed))()
-        return lambda count: _must(
+        return lambda count: must(
             self._library.bench_decrypt(function, sealed, len(sealed), bound, nonce, key, out, count)
         )
 
@@ -95,17 +96,17 @@ class Helper:
         mine, other = sorted(cpus)[:2]
         os.sched_setaffinity(0, {mine})
         try:
-            _must(self._library.bench_spinner_start(other))
+            must(self._library.bench_spinner_start(other))
             try:
                 yield
             finally:
-                _must(self._library.bench_spinner_stop())
+                must(self._library.bench_spinner_stop())
         finally:
             os.sched_setaffinity(0, cpus)
 
 
-def build() -> Helper:
-    """Compile and load the helper.
+def compile_library(sources: Sequence[Path], flags: Sequence[str], libraries: Sequence[str] = ()) -> ctypes.CDLL:
+    """Compile C files to a library and load it.
 
     Raises:
         SkipError: Not Linux, or no C compiler.
@@ -116,9 +117,19 @@ def build() -> Helper:
     if compiler is None:
         raise SkipError("needs a C compiler (Debian: apt-get install gcc)")
     with tempfile.TemporaryDirectory() as directory:  # a library stays usable after its file is gone
-        library = Path(directory, "helper.so")
-        command = [compiler, "-O2", "-shared", "-fPIC", "-pthread", str(_SOURCE), "-o", str(library)]
+        library = Path(directory, "library.so")
+        command = [compiler, *flags, "-shared", "-fPIC", "-pthread", *map(str, sources), "-o", str(library)]
+        command += [f"-l{name}" for name in libraries]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode != 0:
             raise SkipError(f"the C compiler fails: {done.stderr.strip().splitlines()[-1:]}")
-        return Helper(ctypes.CDLL(str(library), use_errno=True))
+        return ctypes.CDLL(str(library), use_errno=True)
+
+
+def build() -> Helper:
+    """Compile and load the helper.
+
+    Raises:
+        SkipError: Not Linux, or no C compiler.
+    """
+    return Helper(compile_library([_SOURCE], ["-O2"]))

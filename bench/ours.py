@@ -1,23 +1,26 @@
 """strongroom the way its users call it."""
 
-from itertools import repeat
+import random
+from array import array
+from collections.abc import Iterator
+from itertools import chain, islice, repeat
 from mmap import mmap
 
 from bench.rows import SkipError
 from bench.timing import Loop
-from strongroom import LockedBuffer, Secret, StrongroomError, vm
+from strongroom import LockedBuffer, LockLimitError, Secret, StrongroomError, vm
 
 
-def _buffer(size: int, backing: str) -> LockedBuffer:
+def _isolated(size: int, backing: str) -> LockedBuffer:
     try:
-        return LockedBuffer(size, backing=backing)
+        return LockedBuffer(size, backing=backing, isolated=True)
     except StrongroomError as error:
         raise SkipError(str(error)) from error
 
 
 def open_read_close(size: int, backing: str) -> Loop:
-    """Return the loop over opening a buffer to read, one read, closing it."""
-    buffer = _buffer(size, backing)
+    """Return the loop over opening a buffer in pages of its own to read, one read, closing it."""
+    buffer = _isolated(size, backing)
 
     def loop(count: int) -> int:
         byte = 0
@@ -30,13 +33,96 @@ def open_read_close(size: int, backing: str) -> Loop:
 
 
 def allocate_and_destroy(size: int, backing: str) -> Loop:
-    """Return the loop over making a buffer and destroying it."""
-    _buffer(size, backing).destroy()
+    """Return the loop over making a buffer in pages of its own and destroying it."""
+    _isolated(size, backing).destroy()
 
     def loop(count: int) -> None:
         for _ in repeat(None, count):
-            buffer = LockedBuffer(size, backing=backing)
-            buffer.destroy()
+            LockedBuffer(size, backing=backing, isolated=True).destroy()
+
+    return loop
+
+
+def take_and_give_slot(size: int) -> Loop:
+    """Return the loop over making a small buffer and destroying it."""
+    kept = LockedBuffer(size)
+
+    def loop(count: int) -> LockedBuffer:
+        for _ in repeat(None, count):
+            LockedBuffer(size).destroy()
+        return kept  # a program that makes one more has one already: the shared pages stay
+
+    return loop
+
+
+def make_and_drop_bytearray(size: int) -> Loop:
+    """Return the loop over making ordinary memory of that size and dropping it."""
+
+    def loop(count: int) -> None:
+        for _ in repeat(None, count):
+            bytearray(size)
+
+    return loop
+
+
+def _positions(live: int) -> Iterator[int]:
+    """Return positions without end, every one of ``live`` once in each round, shuffled the same way each time."""
+    order = array("I", random.Random(live).sample(range(live), live))  # kept as objects, they too would be far apart
+    return chain.from_iterable(repeat(order))
+
+
+def replace_slots(size: int, live: int) -> Loop:
+    """Return the loop that destroys a random one of ``live`` buffers and makes another in its place.
+
+    Raises:
+        SkipError: The lock limit has no room for so many.
+    """
+    try:
+        buffers = [LockedBuffer(size) for _ in range(live)]
+    except LockLimitError as error:
+        raise SkipError(str(error)) from error
+    positions = _positions(live)
+
+    def loop(count: int) -> None:
+        for i in islice(positions, count):
+            buffers[i].destroy()
+            buffers[i] = LockedBuffer(size)
+
+    return loop
+
+
+def replace_bytearrays(size: int, live: int) -> Loop:
+    """Return the loop that does the same with ordinary memory, dropped without being wiped."""
+    arrays = [bytearray(size) for _ in range(live)]
+    positions = _positions(live)
+
+    def loop(count: int) -> None:
+        for i in islice(positions, count):
+            arrays[i] = bytearray(size)
+
+    return loop
+
+
+def open_close_slot(size: int) -> Loop:
+    """Return the loop over opening a small buffer to read and closing it."""
+    buffer = LockedBuffer(size)
+
+    def loop(count: int) -> None:
+        for _ in repeat(None, count):
+            with buffer.open() as _view:
+                pass
+
+    return loop
+
+
+def open_close_memoryview(size: int) -> Loop:
+    """Return the loop over a ``memoryview`` of ordinary memory, released by its ``with`` block."""
+    array = bytearray(size)
+
+    def loop(count: int) -> None:
+        for _ in repeat(None, count):
+            with memoryview(array) as _view:
+                pass
 
     return loop
 

@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from bench import ciphers, footprint, ours, sodium, startup
+from bench import ciphers, footprint, ours, pool, sodium, startup
 from bench.helper import Helper, build
 from bench.rows import Contender, Group, SkipError, time_group
 from bench.timing import Loop
@@ -14,6 +14,9 @@ SIZE = 32
 
 #: Bytes of address space, of which one page is used.
 REGION_SIZE = 1 << 20
+
+#: Live buffers among which a random one is replaced: their objects and slots together fill no CPU's inner caches.
+LIVE_COUNT = 100_000
 
 BACKINGS = ("locked", "secretmem")
 
@@ -57,12 +60,50 @@ def _helper() -> Callable[[], Helper]:
 def _isolated(helper: Callable[[], Helper], backing: str, rounds: int) -> Group:
     contenders = [
         _contender("bare", "mprotect pair with one read, in C", lambda: helper().pair(backing)),
-        _contender("strongroom", "strongroom LockedBuffer", lambda: ours.open_read_close(SIZE, backing)),
+        _contender("strongroom", "strongroom LockedBuffer, isolated", lambda: ours.open_read_close(SIZE, backing)),
     ]
     if backing == "locked":
         contenders.append(_contender("libsodium", "libsodium through ctypes", lambda: sodium.open_read_close(SIZE)))
     title = f"open a buffer to read, read one byte, close it ({backing})"
     return time_group(f"isolated-{backing}", title, contenders, rounds)
+
+
+def _slots(rounds: int) -> Group:
+    contenders = [
+        _contender("bytearray", "bytearray, made and dropped", lambda: ours.make_and_drop_bytearray(SIZE)),
+        _contender("strongroom", "strongroom LockedBuffer", lambda: ours.take_and_give_slot(SIZE)),
+    ]
+    return time_group("slots", f"make {SIZE} B and destroy them, in shared pages", contenders, rounds)
+
+
+def _slots_live(rounds: int) -> Group:
+    words = f"{LIVE_COUNT:,} of them"
+    contenders = [
+        _contender("bytearray", f"bytearray, {words}", lambda: ours.replace_bytearrays(SIZE, LIVE_COUNT)),
+        _contender("strongroom", f"strongroom LockedBuffer, {words}", lambda: ours.replace_slots(SIZE, LIVE_COUNT)),
+    ]
+    return time_group("slots-live", "destroy a random one of many, make another", contenders, rounds)
+
+
+def _slots_open(rounds: int) -> Group:
+    contenders = [
+        _contender("memoryview", "with memoryview(bytearray)", lambda: ours.open_close_memoryview(SIZE)),
+        _contender("strongroom", "strongroom LockedBuffer", lambda: ours.open_close_slot(SIZE)),
+    ]
+    return time_group("slots-open", "open a buffer in shared pages to read, close it", contenders, rounds)
+
+
+def _pool(rounds: int) -> Group:
+    """The pool of slots alone, called from C: one thread, then one on each CPU at once."""
+    key, title = "pool", f"take and give back a slot of {SIZE} B in C, time of each thread"
+    words = {"one": "one thread", "all": "a thread on each CPU"}
+    try:
+        with pool.crew(SIZE) as crew:
+            words["all"] = f"{crew.thread_count} threads, each on a CPU of its own"
+            loops = {"one": crew.loop(1), "all": crew.loop(crew.thread_count)}
+            return time_group(key, title, [Contender(k, words[k], loop) for k, loop in loops.items()], rounds)
+    except SkipError as reason:
+        return time_group(key, title, [Contender(k, words[k], reason) for k in words], rounds)
 
 
 def _sealed(helper: Callable[[], Helper], rounds: int) -> Group:
@@ -100,7 +141,9 @@ def _allocate(helper: Callable[[], Helper], rounds: int) -> Group:
             return ours.allocate_and_destroy(SIZE, backing)
 
         contenders.append(_contender(f"bare-{backing}", f"such a page by bare system calls, in C ({backing})", in_c))
-        contenders.append(_contender(f"strongroom-{backing}", f"strongroom LockedBuffer ({backing})", in_python))
+        contenders.append(
+            _contender(f"strongroom-{backing}", f"strongroom LockedBuffer, isolated ({backing})", in_python)
+        )
     return time_group("allocate", f"allocate {SIZE} B and destroy them, isolated", contenders, rounds)
 
 
@@ -118,7 +161,8 @@ def _second_thread(helper: Callable[[], Helper], rounds: int) -> Group:
     key, title = "second-thread", "open, read one byte, close, while another thread runs; read the medians (locked)"
     makers: dict[str, tuple[str, Callable[[], Loop]]] = {
         "bare": ("mprotect pair with one read, in C", lambda: helper().pair("locked")),
-        "strongroom": ("strongroom LockedBuffer", lambda: ours.open_read_close(SIZE, "locked")),
+        "strongroom": ("strongroom LockedBuffer, isolated", lambda: ours.open_read_close(SIZE, "locked")),
+        "strongroom-slot": ("strongroom LockedBuffer, a slot (needs no mprotect)", lambda: ours.open_close_slot(SIZE)),
         "strongroom-sealed": ("strongroom Secret (needs no mprotect)", lambda: ours.open_close_sealed(SIZE)),
     }
     try:
@@ -134,6 +178,10 @@ def run(effort: Effort, tell: Callable[[str], None]) -> list[Group]:
     parts: dict[str, Callable[[], Group]] = {
         "isolated, locked": lambda: _isolated(helper, "locked", effort.rounds),
         "isolated, secretmem": lambda: _isolated(helper, "secretmem", effort.rounds),
+        "slots": lambda: _slots(effort.rounds),
+        "slots, many live": lambda: _slots_live(effort.rounds),
+        "slots, open": lambda: _slots_open(effort.rounds),
+        "pool": lambda: _pool(effort.rounds),
         "sealed": lambda: _sealed(helper, effort.rounds),
         "sealing": lambda: _sealing(effort.rounds),
         "allocate": lambda: _allocate(helper, effort.rounds),

@@ -15,6 +15,10 @@ from dataclasses import dataclass
 #: Too short, and the clock and the call into the loop count; too long, and no block escapes the scheduler's tick.
 BLOCK_SECONDS = 0.0005
 
+#: A block counts as full when this many in turn were: one that was interrupted only seems to
+#: be full, and every later one would be too short.
+CALIBRATIONS = 8
+
 #: Does its work the given number of times.
 Loop = Callable[[int], object]
 
@@ -33,16 +37,18 @@ def summarize(samples: Sequence[float]) -> Figures:
     return Figures(min(samples), statistics.median(samples), len(samples))
 
 
+def _seconds(loop: Loop, count: int) -> float:
+    begin = time.perf_counter_ns()
+    loop(count)
+    return (time.perf_counter_ns() - begin) / 1e9
+
+
 def _calibrate(loop: Loop) -> int:
     """How often the loop must run to fill a block; also warms it up."""
     count = 1
-    while True:
-        begin = time.perf_counter_ns()
-        loop(count)
-        seconds = (time.perf_counter_ns() - begin) / 1e9
-        if seconds >= BLOCK_SECONDS:
-            return count
+    while any(_seconds(loop, count) < BLOCK_SECONDS for _ in range(CALIBRATIONS)):
         count *= 2
+    return count
 
 
 def interleave(loops: Sequence[Loop], rounds: int) -> list[Figures]:

@@ -71,9 +71,11 @@ inspect.signature() looks.
         """The pages it lies in, its own or shared ones. Not for one that was destroyed, or inherited by a child."""
         return sr_slot_pages(&self.place) if self.is_slot else self.pages
 
+    @cython.final
     cdef bint is_intact(self) noexcept:
         return sr_slot_is_intact(&self.place) if self.is_slot else sr_block_is_intact(self.pages)
 
+    @cython.final
     cdef int protect(self, sr_protection protection) except -1:
         """Shared pages are never closed: their protection is not this secret's."""
         cdef sr_error error
@@ -104,6 +106,7 @@ inspect.signature() looks.
         _tell_waiting()
         return 0
 
+    @cython.final
     cdef int require_usable(self) except -1:
         if self.place.data == NULL or self.is_doomed:
             raise DestroyedError(f"this {type(self).__name__} was destroyed")
@@ -115,6 +118,7 @@ inspect.signature() looks.
             raise PurgedError(f"this {type(self).__name__} was wiped by purge()")
         return 0
 
+    @cython.final
     cdef int enter(self, bint writable) except -1:
         self.require_usable()
         if writable and self.frozen:
@@ -129,6 +133,7 @@ inspect.signature() looks.
             self.readers += 1
         return 0
 
+    @cython.final
     cdef int leave(self, bint writable) except -1:
         if writable:
             self.writers -= 1
@@ -140,6 +145,7 @@ inspect.signature() looks.
             sr_blocks_die(SR_DAMAGED_CANARY)
         return self.settle()
 
+    @cython.final
     cdef int settle(self) except -1:
         """Bring the memory to the strictest state that open accesses and handed-out buffers allow."""
         if self.place.data == NULL or self.generation != sr_generation():
@@ -172,8 +178,10 @@ inspect.signature() looks.
 
     def open(self, str mode="r"):
         """Return the access for a ``with`` block: ``"r"`` to read, ``"rw"`` to read and write."""
-        if mode == "r" or mode == "rw":
-            return _new_access(self, None, mode == "rw")
+        if mode == "r":
+            return _new_access(self, None, False)
+        if mode == "rw":
+            return _new_access(self, None, True)
         raise ValueError(f"mode must be 'r' or 'rw', not another str of {len(mode)} characters")
 
     def destroy(self):

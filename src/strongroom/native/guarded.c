@@ -128,18 +128,6 @@ int sr_block_create_shared(sr_block *block, size_t page_count, sr_backing backin
 
 /* ---- using one ---- */
 
-int sr_block_protect(sr_block *block, sr_protection protection, sr_error *error)
-{
-    if (block->protection == protection) {
-        return 0;
-    }
-    if (sr_os_protect(block->pages, block->pages_size, protection, error) != 0) {
-        return -1;
-    }
-    block->protection = protection;
-    return 0;
-}
-
 int sr_block_close(sr_block *block, sr_error *error)
 {
     return sr_block_protect(block, sr_os_resting_protection(), error);

@@ -65,8 +65,19 @@ int sr_block_create_shared(sr_block *block, size_t page_count, sr_backing backin
 /* The largest size sr_block_create can lay out, in bytes. */
 size_t sr_block_max_size(void);
 
-/* READ_ONLY or READ_WRITE for the pages between the guards. */
-int sr_block_protect(sr_block *block, sr_protection protection, sr_error *error);
+/* READ_ONLY or READ_WRITE for the pages between the guards. Here, to become a part of its callers: after a change of
+ * protection the TLB may be empty, and every page of code that is needed next is looked up anew. */
+static inline int sr_block_protect(sr_block *block, sr_protection protection, sr_error *error)
+{
+    if (block->protection == protection) {
+        return 0;
+    }
+    if (sr_os_protect(block->pages, block->pages_size, protection, error) != 0) {
+        return -1;
+    }
+    block->protection = protection;
+    return 0;
+}
 
 /* As inaccessible as the system allows for locked pages: NO_ACCESS on Unix, READ_ONLY on Windows. */
 int sr_block_close(sr_block *block, sr_error *error);

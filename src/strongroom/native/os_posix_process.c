@@ -68,13 +68,19 @@ int sr_os_environment_wipe(const char *name, sr_error *error)
 
 /* ---- mutexes and fork ---- */
 
-#define FOUR_MUTEXES \
-    PTHREAD_MUTEX_INITIALIZER, PTHREAD_MUTEX_INITIALIZER, PTHREAD_MUTEX_INITIALIZER, PTHREAD_MUTEX_INITIALIZER
+/* Each with cache lines to itself, two since some CPUs fetch them in pairs: side by side, threads that enter different
+ * mutexes would slow each other down many times over. */
+typedef struct padded_mutex {
+    _Alignas(128) pthread_mutex_t mutex;
+} padded_mutex;
+
+#define ONE_MUTEX {PTHREAD_MUTEX_INITIALIZER}
+#define FOUR_MUTEXES ONE_MUTEX, ONE_MUTEX, ONE_MUTEX, ONE_MUTEX
 #define EIGHT_MUTEXES FOUR_MUTEXES, FOUR_MUTEXES
 #define SIXTEEN_MUTEXES EIGHT_MUTEXES, EIGHT_MUTEXES
 
 /* Each one named: on macOS an initialized mutex is not all zeros. */
-static pthread_mutex_t mutexes[] = {PTHREAD_MUTEX_INITIALIZER, EIGHT_MUTEXES, SIXTEEN_MUTEXES, SIXTEEN_MUTEXES};
+static padded_mutex mutexes[] = {ONE_MUTEX, EIGHT_MUTEXES, SIXTEEN_MUTEXES, SIXTEEN_MUTEXES};
 _Static_assert(sizeof mutexes / sizeof mutexes[0] == SR_MUTEX_COUNT, "one initializer for each mutex");
 static void (*run_in_parent)(void), (*run_in_child)(void);
 
@@ -91,30 +97,30 @@ unsigned sr_os_thread_turn(void)
 
 void sr_os_enter(sr_mutex which)
 {
-    pthread_mutex_lock(&mutexes[which]);
+    pthread_mutex_lock(&mutexes[which].mutex);
 }
 
 int sr_os_try_enter(sr_mutex which)
 {
-    return pthread_mutex_trylock(&mutexes[which]) == 0;
+    return pthread_mutex_trylock(&mutexes[which].mutex) == 0;
 }
 
 void sr_os_leave(sr_mutex which)
 {
-    pthread_mutex_unlock(&mutexes[which]);
+    pthread_mutex_unlock(&mutexes[which].mutex);
 }
 
 static void before_fork(void)
 {
     for (int i = 0; i < SR_MUTEX_COUNT; i++) {
-        pthread_mutex_lock(&mutexes[i]);
+        pthread_mutex_lock(&mutexes[i].mutex);
     }
 }
 
 static void leave_all(void)
 {
     for (int i = SR_MUTEX_COUNT - 1; i >= 0; i--) {
-        pthread_mutex_unlock(&mutexes[i]);
+        pthread_mutex_unlock(&mutexes[i].mutex);
     }
 }
 

@@ -45,7 +45,13 @@ void sr_os_wipe(void *address, size_t size)
 
 /* ---- mutexes, and the fork that does not exist ---- */
 
-static SRWLOCK mutexes[SR_MUTEX_COUNT]; /* SRWLOCK_INIT is all zeros */
+/* Each with cache lines to itself, two since some CPUs fetch them in pairs: side by side, threads that enter different
+ * mutexes would slow each other down many times over. */
+typedef struct padded_mutex {
+    _Alignas(128) SRWLOCK lock;
+} padded_mutex;
+
+static padded_mutex mutexes[SR_MUTEX_COUNT]; /* SRWLOCK_INIT is all zeros */
 
 /* Thread identifiers are multiples of four, given in turn as far as earlier threads' ends allow. */
 unsigned sr_os_thread_turn(void)
@@ -55,17 +61,17 @@ unsigned sr_os_thread_turn(void)
 
 void sr_os_enter(sr_mutex which)
 {
-    AcquireSRWLockExclusive(&mutexes[which]);
+    AcquireSRWLockExclusive(&mutexes[which].lock);
 }
 
 int sr_os_try_enter(sr_mutex which)
 {
-    return TryAcquireSRWLockExclusive(&mutexes[which]) != 0;
+    return TryAcquireSRWLockExclusive(&mutexes[which].lock) != 0;
 }
 
 void sr_os_leave(sr_mutex which)
 {
-    ReleaseSRWLockExclusive(&mutexes[which]);
+    ReleaseSRWLockExclusive(&mutexes[which].lock);
 }
 
 int sr_os_at_fork(void (*in_parent)(void), void (*in_child)(void), sr_error *error)

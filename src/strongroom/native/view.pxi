@@ -53,16 +53,16 @@ cdef class Access(Use):
         if self.phase != NEW:
             raise AccessError("an access is good for one with block: call open() again")
         self.phase = ENTERING  # first of all: on Python 3.11 the next line may collect, and that run anything
-        try:
+        try:  # without except: that would look after the thread's current exception each time
             view = _new_view(self)
             if self.sealed is not None:
                 self.block = self.sealed.enter_room()
             else:
                 self.block.enter(self.writable)
-        except BaseException:
-            self.phase = NEW
-            raise
-        self.phase = OPEN
+            self.phase = OPEN
+        finally:
+            if self.phase == ENTERING:
+                self.phase = NEW
         if self.block.is_room:
             self.enlist()
         view.data = self.block.place.data
@@ -75,14 +75,13 @@ cdef class Access(Use):
         if self.phase != OPEN:
             return
         was_purged = block.purges != _purges
-        try:
-            self.end()
-        except BaseException as error:
-            if value is None:
-                raise
-            _report(error)
         if value is not None:  # an exception already on its way is never replaced
+            try:
+                self.end()
+            except BaseException as error:
+                _report(error)
             return
+        self.end()
         if was_purged:
             raise PurgedError("purge() wiped this memory while it was in use: discard what was computed from it")
         if block.generation != sr_generation():
@@ -90,7 +89,7 @@ cdef class Access(Use):
         if self.exports:
             raise block.still_kept("was kept past the block that opened it")
 
-    cdef int end(self) except -1:
+    cdef inline int end(self) except -1:
         cdef Block block = self.block
         self.phase = ENDED
         if block.is_room:
@@ -154,7 +153,7 @@ def holds_room():
     return False
 
 
-cdef Access _new_access(Block block, Sealed sealed, bint writable):
+cdef inline Access _new_access(Block block, Sealed sealed, bint writable):
     cdef Access access = Access.__new__(Access)
     access.block = block
     access.sealed = sealed
@@ -250,7 +249,7 @@ cdef class View:
 
     # Both of these convert the key first, which may run Python code of the key's own that ends the block, and only
     # then ask whether the block is open. Nothing may run between them and the use of what they return.
-    cdef Py_ssize_t index(self, key) except -1:
+    cdef inline Py_ssize_t index(self, key) except -1:
         if not PyIndex_Check(key):
             raise TypeError(f"a View takes an integer or a slice, not {_describe(key)}")
         cdef Py_ssize_t index, wanted = PyNumber_AsSsize_t(key, IndexError)
@@ -304,7 +303,7 @@ cdef class View:
         raise TypeError("a View cannot be pickled or copied: it would leave protected memory")
 
 
-cdef View _new_view(Use access):
+cdef inline View _new_view(Use access):
     cdef View view = View.__new__(View)
     view.access = access
     return view
