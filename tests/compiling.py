@@ -22,6 +22,12 @@ SANITIZERS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno
 #: Whether each C test is wanted in every build.
 IS_THOROUGH = os.environ.get("STRONGROOM_ALL_BUILDS") == "1"
 
+#: A mark for C tests: they know nothing of Python, so whoever runs the tests under several runs them once.
+not_again = pytest.mark.skipif(
+    os.environ.get("STRONGROOM_C_TESTED") == "1",
+    reason="the same C was tested with another Python: unset STRONGROOM_C_TESTED to test it again",
+)
+
 
 def native_sources() -> list[str]:
     """Return the C files of this system, as ``setup.py`` takes them."""

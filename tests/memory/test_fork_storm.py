@@ -15,7 +15,7 @@ QUIET = {"PYTHONWARNINGS": "ignore::DeprecationWarning"}  # 3.12 and later: fork
 
 #: Enough for each kind of work to be under way at some fork: with the mutex of the blocks left out of the at-fork
 #: handler, more than one child in twenty hung.
-FORKS = 300
+FORKS = 300 if IS_THOROUGH else 80
 #: What the threads do; each kind alone only where time is no matter (.ci/run).
 WORKS = ["all", "buffers", "secrets", "opens"] if IS_THOROUGH else ["all"]
 

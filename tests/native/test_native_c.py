@@ -17,7 +17,7 @@ from typing import Any, TypeAlias
 
 import pytest
 
-from compiling import IS_THOROUGH, SANITIZERS, can_run, compiled
+from compiling import IS_THOROUGH, SANITIZERS, can_run, compiled, not_again
 
 HERE = Path(__file__).resolve().parent
 PROGRAMS = sorted(HERE.glob("*_test.c"))
@@ -49,10 +49,13 @@ WRAPPED = {
     "pool_refused_test": (*CALLS, "malloc", "free"),
 }
 
-pytestmark = pytest.mark.skipif(
-    not sys.platform.startswith("linux"),
-    reason="these C tests read Linux's /proc; Windows' are run by .ci/windows",
-)
+pytestmark = [
+    not_again,
+    pytest.mark.skipif(
+        not sys.platform.startswith("linux"),
+        reason="these C tests read Linux's /proc; Windows' are run by .ci/windows",
+    ),
+]
 
 
 @pytest.fixture(scope="module")
@@ -101,6 +104,8 @@ def test_c_program(source: Path, build: str, working_options: dict[str, bool], p
 
 def test_under_valgrind(tmp_path: Path) -> None:
     """No decision hangs on a byte that was never written, and no heap is lost: what no sanitizer of gcc's sees."""
+    if not IS_THOROUGH:
+        pytest.skip("it takes ten seconds: STRONGROOM_ALL_BUILDS=1 has the time")
     valgrind = shutil.which("valgrind")
     if valgrind is None:
         pytest.skip("no valgrind: apt-get install valgrind, or the like")

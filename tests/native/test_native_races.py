@@ -1,7 +1,7 @@
 """Threads that race for the same memory: ranges of regions, and slots of the pool.
 
-Each race runs for a moment in every test run, plainly and watched by ThreadSanitizer; ``STRONGROOM_RACE_SECONDS=30``
-makes it as long as one likes, and ``STRONGROOM_ALL_BUILDS=1`` adds AddressSanitizer.
+Each race runs for a moment in every test run, watched by ThreadSanitizer; ``STRONGROOM_RACE_SECONDS=30`` makes it as long
+as one likes, and ``STRONGROOM_ALL_BUILDS=1`` adds a plain build and AddressSanitizer.
 """
 
 import contextlib
@@ -16,17 +16,19 @@ from pathlib import Path
 
 import pytest
 
-from compiling import IS_THOROUGH, SANITIZERS, can_run, compiled
+from compiling import IS_THOROUGH, SANITIZERS, can_run, compiled, not_again
 
 if not sys.platform.startswith("linux"):
     pytest.skip("the races are checked against Linux's /proc", allow_module_level=True)
 
+pytestmark = not_again
+
 HERE = Path(__file__).resolve().parent
-BUILDS = {"threads sanitized": ["-O1", "-fsanitize=thread", "-fno-sanitize-recover=all"], "plain": ["-O2"]}
+BUILDS = {"threads sanitized": ["-O1", "-fsanitize=thread", "-fno-sanitize-recover=all"]}
 if IS_THOROUGH:
-    BUILDS |= {"addresses sanitized": ["-O1", *SANITIZERS]}
+    BUILDS |= {"plain": ["-O2"], "addresses sanitized": ["-O1", *SANITIZERS]}
 MUTEXES = ["-Wl,--wrap=sr_os_enter", "-Wl,--wrap=sr_os_leave"]
-SHORT_SECONDS = 0.8
+SHORT_SECONDS = 0.5
 BROKEN_SECONDS = 20
 LEAST_ATTEMPTS, MOST_ATTEMPTS = 5, 60
 DEATHS = (signal.SIGABRT, signal.SIGSEGV, signal.SIGBUS, signal.SIGALRM)
