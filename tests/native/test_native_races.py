@@ -1,7 +1,7 @@
 """Threads that race for the same memory: ranges of regions, and slots of the pool.
 
-Each race runs for a moment in every test run, watched by ThreadSanitizer; ``STRONGROOM_RACE_SECONDS=30`` makes it as long
-as one likes, and ``STRONGROOM_ALL_BUILDS=1`` adds a plain build and AddressSanitizer.
+Each race runs for a moment in every test run, watched by ThreadSanitizer; ``STRONGROOM_RACE_SECONDS=30`` makes it as
+long as one likes, and ``STRONGROOM_ALL_BUILDS=1`` adds a plain build and AddressSanitizer.
 """
 
 import contextlib
