@@ -222,8 +222,8 @@ static void fuzz(uintptr_t base, uint32_t stride, uint32_t count, size_t steps, 
         fulls += waiting(&other) == 0;
         empties += waiting(&other) == count;
     }
-    printf("      %u slots of %u bytes, %zu steps: %zu times full, %zu empty\n", (unsigned)count, (unsigned)stride,
-           step, fulls, empties);
+    printf("      %u slots of %u bytes, %lu steps: %lu times full, %lu empty\n", (unsigned)count, (unsigned)stride,
+           (unsigned long)step, (unsigned long)fulls, (unsigned long)empties);
     CHECK("it does what a plain queue does", step == steps && is_like_model(&one, &other));
     CHECK("control: it was full meanwhile, and small ones empty", fulls > 0 && (empties > 0 || count > 100));
     free(one.notes);
