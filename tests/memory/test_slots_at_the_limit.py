@@ -159,3 +159,35 @@ told["others"] = len(made)
 def test_control_without_the_limit_there_is_no_error() -> None:
     """The same process, before its limit, makes ten times as many."""
     assert succeed("kept = [LockedBuffer(32) for _ in range(10 * 1365)]\nprint(len(kept))").strip() == "13650"
+
+
+def test_a_waiter_gets_the_slot_that_another_thread_frees(backing: str) -> None:
+    """It is woken by the destroy, long before its deadline, and gets zeros in that very place."""
+    told = limited(
+        f"""
+victim = kept[500]
+with victim.open() as view:
+    place = address_of(view)
+timer = threading.Timer(0.3, victim.destroy)
+timer.start()
+begun = time.monotonic()
+made = LockedBuffer(32, backing={backing!r}, policy=Policy(wait_seconds=20))
+told["seconds"] = time.monotonic() - begun
+timer.join()
+with made.open() as view:
+    told["place"] = address_of(view) == place
+    told["zeros"] = not any(view)
+begun = time.monotonic()
+try:
+    LockedBuffer(32, backing={backing!r}, policy=Policy(wait_seconds=0.2))
+except LockLimitError as error:
+    told["refused"] = time.monotonic() - begun
+told["intact"] = intact()
+""",
+        backing,
+    )
+    assert 0.25 <= float(str(told["seconds"])) < 5
+    assert float(str(told["refused"])) >= 0.2
+    assert told["place"] is True
+    assert told["zeros"] is True
+    assert told["intact"] is True
