@@ -17,7 +17,7 @@ REMEDIES = ["SetProcessWorkingSetSize"] if needs.WINDOWS else ["65,536", "ulimit
 #: Of a buffer that could be locked.
 OF_LOCKED = "requested" if needs.WINDOWS else "verified"
 #: Of a buffer that could not.
-OTHERS = ["unavailable", "requested", "requested"] if needs.WINDOWS else ["verified"] * 3
+OTHERS = ["unavailable", "verified", "verified"] if needs.WINDOWS else ["verified"] * 3
 
 
 def limited(code: str) -> dict[str, object]:

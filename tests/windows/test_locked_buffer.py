@@ -27,7 +27,7 @@ def first_page(buffer: LockedBuffer) -> int:
 @pytest.mark.parametrize("size", [1, 32, PAGE, 5 * PAGE])
 def test_pages_between_guards_in_one_reservation(size: int) -> None:
     """Committed pages, read-only at rest, between two reserved ones that nobody can touch; all private memory."""
-    with LockedBuffer(size) as buffer:
+    with LockedBuffer(size, isolated=True) as buffer:
         with buffer.open() as view:
             end = address_of(view) + size
         start = (end - size - 16) // PAGE * PAGE
@@ -42,7 +42,7 @@ def test_pages_between_guards_in_one_reservation(size: int) -> None:
 
 def test_the_protection_follows_the_accesses() -> None:
     """Read-only while read, writable while written, read-only again after the writer."""
-    with LockedBuffer(32) as buffer:
+    with LockedBuffer(32, isolated=True) as buffer:
         start = first_page(buffer)
         with buffer.open():
             assert windows.region_at(start).protection == READ_ONLY
@@ -58,7 +58,7 @@ def test_virtuallock_is_real(pages: int) -> None:
     """The kernel counts the pages as locked at rest, while open, and no more after the end."""
     before = status_size("VmLck")
     size = pages * PAGE - 16
-    with LockedBuffer(size) as buffer:
+    with LockedBuffer(size, isolated=True) as buffer:
         assert status_size("VmLck") == before + pages * PAGE
         with buffer.open("rw") as view:
             mapping = mapping_at(address_of(view))
@@ -74,7 +74,7 @@ def test_pages_that_become_inaccessible_keep_their_lock_only_here() -> None:
     """Why closed pages are readable: Windows unlocks them else (ERROR_WAS_UNLOCKED). Wine does not, so this run is no
     witness for the reason, only for the choice.
     """
-    with LockedBuffer(32) as buffer:
+    with LockedBuffer(32, isolated=True) as buffer:
         start, old = first_page(buffer), ctypes.c_ulong()
         assert windows.kernel32.VirtualProtect(start, PAGE, 1, ctypes.byref(old))
         mapping = mapping_at(start)
