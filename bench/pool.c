@@ -52,7 +52,7 @@ static int take_and_give(long count)
     while (count-- > 0) {
         sr_slot slot;
         sr_error error;
-        if (sr_pool_take(secret_size, SR_BACKING_LOCKED, 0, 1, &slot, &error) != 0) {
+        if (sr_pool_take(secret_size, SR_BACKING_LOCKED, 0, &slot, &error) != 0) {
             return error.code > 0 ? (int)error.code : ENOSYS;
         }
         sr_pool_give(&slot);

@@ -4,7 +4,7 @@
     policy                      what must hold, and what happens when it cannot
     _native, _os                plain C under one Cython file; text and policy per operating system
     vm                          Windows' virtual memory model on every system
-    buffers                     LockedBuffer: one secret in guarded, locked pages; configure(): the policy of a process
+    buffers                     LockedBuffer: one secret in locked memory; configure(): the policy of a process
     secret                      Secret: sealed at rest, opened for a block
     process                     harden(): what the process does when it is about to end
     prove, report, cli          the proof on the user's own machine; they use the names below and nothing else

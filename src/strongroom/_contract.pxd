@@ -122,7 +122,12 @@ cdef extern from "native/guarded.h" nogil:
     int sr_block_destroy(sr_block *block, sr_error *error)
     void sr_block_forget(sr_block *block)
     void sr_blocks_wipe_all()
-    void sr_blocks_wipe_at_once(int is_last)
+    int sr_blocks_are_ours()
+    void sr_blocks_expect_walks()
+    enum:
+        SR_WALK_LIVES_ON
+        SR_WALK_LAST
+    void sr_blocks_wipe_at_once(int why)
     ctypedef struct sr_block_totals:
         size_t isolated
         size_t pages_size[SR_BACKING_COUNT]
@@ -138,7 +143,8 @@ cdef extern from "native/pool.h" nogil:
     ctypedef struct sr_slot:
         sr_pooled *home
         unsigned char *data
-    int sr_pool_take(size_t size, sr_backing backing, unsigned required, int may_grow, sr_slot *slot, sr_error *error)
+    int sr_pool_take(size_t size, sr_backing backing, unsigned required, sr_slot *slot, sr_error *error)
+    int sr_pool_take_ready(size_t size, sr_backing backing, unsigned required, unsigned proven, sr_slot *slot)
     void sr_pool_give(sr_slot *slot)
     int sr_slot_is_intact(const sr_slot *slot)
     const sr_block *sr_slot_pages(const sr_slot *slot)

@@ -89,8 +89,9 @@ cdef uint64_t _key_generation = 0
 def install_host(host):
     """Tell this layer whom to ask what it cannot know itself; strongroom.buffers does it once.
 
-    ``host.plan(size, backing, isolated, policy)`` returns ``(is_secretmem, may_fall_back, required, is_slot,
-    is_repeatable)``, the last for: the same answer holds for any other small size until new pages are needed;
+    ``host.plan(size, backing, isolated, policy)`` returns ``(is_secretmem, may_fall_back, required, is_slot, proven)``,
+    the last not 0 if the same answer holds for every small buffer of which nothing special is asked, in pages that were
+    found to keep what these bits stand for;
     ``host.refusal(call, code, is_lock_limit, requested, note="")`` returns the exception to raise; ``host.waiting(policy,
     call, requested)`` gives an item for each further try at the lock limit, ``host.wait_note(policy, requested)`` says
     what came of it, and ``host.freed()`` hears that locked memory was given back; ``host.verify(block, policy)`` raises

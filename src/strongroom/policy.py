@@ -55,8 +55,9 @@ class Policy:
             ``"allow"`` (it is made, silently). What was refused shows in ``guarantees()`` in each case.
         wait_seconds: How long to wait at the lock limit for memory to be given back, in seconds, a finite number, not
             rounded; 0 does not wait. ``on_shortfall`` decides when the time is over.
-        verify: How often what the system did is read back from it: ``"first"`` (once for each kind of memory in a
-            process) or ``"each"`` (for every buffer, which costs about a millisecond).
+        verify: How often what the system did is read back from it: ``"first"`` (for shared pages when they are made,
+            and for the first buffer of each backing with pages of its own) or ``"each"`` (for every buffer, which costs
+            about a millisecond).
         hibernation: ``"allow"`` (memory that keeps the machine from hibernating is only used where it cannot anyway, or
             by name) or ``"block"`` (where the machine may hibernate, secret memory of any size, which keeps it from
             doing so as long as it exists: this requires NEVER_WRITTEN).
@@ -67,9 +68,9 @@ class Policy:
         TypeError: ``require`` cannot be iterated over, or ``wait_seconds`` is no number.
 
     Platform notes: by default Linux requires LOCKED, NO_DUMP and NOT_IN_CHILD; macOS and BSD LOCKED and NOT_IN_CHILD;
-    Windows LOCKED. Only Linux has secret memory, and a listing to read back from; elsewhere ``hibernation="block"`` is
-    a shortfall, and ``verify`` changes nothing. Making a policy asks the system nothing: what it cannot give shows when
-    a buffer is made.
+    Windows LOCKED. Only Linux has secret memory: elsewhere ``hibernation="block"`` is a shortfall. Linux and Windows
+    can be asked what they did; elsewhere ``verify`` changes nothing. Making a policy asks the system nothing: what it
+    cannot give shows when a buffer is made.
 
     Does not protect against: a guarantee that the system withdraws later (a debugger calling ``munlock``). Ask
     ``guarantees()`` again when that matters.

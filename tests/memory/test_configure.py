@@ -240,3 +240,15 @@ with Secret.random(8).open() as view:
     )
     assert got["backing"] == expected
     assert ("secretmem" in got["room"]) == (expected == "secretmem")
+
+
+def test_one_call_changes_nobody_elses_policy() -> None:
+    """A buffer made under the plain policy, by the call's own wish, does not undo what was configured for all."""
+    out = succeed("""
+        from strongroom.policy import PLAIN
+        configure(policy=Policy(require={"LOCKED", "GUARDED"}))
+        print(LockedBuffer(32).is_isolated)
+        for _ in range(3):
+            print(LockedBuffer(32, policy=PLAIN).is_isolated, LockedBuffer(32).is_isolated)
+    """)
+    assert out.split() == ["True"] + ["False", "True"] * 3

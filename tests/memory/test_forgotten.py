@@ -168,3 +168,22 @@ def test_a_warning_made_an_error_is_reported_and_changes_nothing() -> None:
     assert result.code == 0, result
     assert result.out.split() == ["lives"]
     assert "ResourceWarning" in result.err
+
+
+def test_noting_where_never_fails() -> None:
+    """A thread without a line of Python, and modules with strange names, make buffers in development mode too."""
+    result = run(
+        """
+        import _thread
+        done = []
+        class Made(LockedBuffer):
+            def __init__(self, *arguments):
+                done.append(1)
+        _thread.start_new_thread(Made, (32,))
+        while not done: time.sleep(0.01)
+        exec("LockedBuffer(32).destroy()", {"__name__": 5, "LockedBuffer": LockedBuffer})
+        print("fine")
+        """,
+        env=DEV,
+    )
+    assert result.out.strip() == "fine", result

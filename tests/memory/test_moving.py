@@ -73,6 +73,11 @@ def test_what_does_not_fit_changes_nothing(buffer: LockedBuffer) -> None:
         buffer.copy_from(b"z", -1)
     with pytest.raises(ValueError, match="into itself"):
         buffer.move_from(buffer)
+    with buffer.open("rw") as view:
+        for part, offset in ((view, 0), (view[2:5], 0), (view[0:6], 2), (memoryview(view)[7:], 0)):
+            with pytest.raises(ValueError, match="into itself"):
+                buffer.move_from(part, offset)
+        del part
     assert buffer == b"abcdefgh"
 
 
@@ -153,7 +158,10 @@ def test_freezing_waits_for_nobody(buffer: LockedBuffer) -> None:
         buffer.freeze()
     del kept, view
     gc.collect()
-    buffer.freeze()
+    with pytest.raises(BufferError), buffer.open() as view:
+        kept = memoryview(view)
+    buffer.freeze()  # what was handed out for reading changes nothing
+    assert bytes(kept) == b"Abcdefgh"
 
 
 def test_equality(buffer: LockedBuffer) -> None:

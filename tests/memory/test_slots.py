@@ -286,3 +286,61 @@ def test_pages_are_given_back() -> None:
     assert during - before >= 5000 * 48
     assert after - before <= 256 * 1024
     assert more <= 4
+
+
+def test_looking_at_everything_of_a_destroyed_buffer() -> None:
+    """What debuggers do, to buffers that were destroyed and in a child that has not got them: errors at most."""
+    result = run("""
+        import inspect
+        made = [LockedBuffer(32), LockedBuffer(32, isolated=True), LockedBuffer(32), LockedBuffer(32, isolated=True)]
+        made[0].destroy(), made[1].destroy()
+        def look():
+            for buffer in made:
+                for name in dir(buffer):
+                    try:
+                        value = getattr(buffer, name)
+                        if callable(value) and name.startswith("_") and not name.startswith("__"):
+                            value()
+                    except Exception:
+                        pass
+                for call in (lambda: buffer._prove(1), lambda: buffer._distrust(1), lambda: buffer._holds(b"x")):
+                    try:
+                        call()
+                    except (DestroyedError, ForkedError):
+                        pass
+        look()
+        if hasattr(os, "fork"):
+            pid = os.fork()
+            look()
+            if pid == 0:
+                LockedBuffer(32)
+                look()
+                os._exit(0)
+            assert os.waitpid(pid, 0)[1] == 0
+        print("fine")
+    """)
+    assert result.out.strip() == "fine", result
+
+
+@needs.linux
+def test_nobody_gets_pages_that_were_not_read_back() -> None:
+    """A small buffer of which nothing special is asked lies in pages whose every default guarantee was read back."""
+    out = succeed("""
+        from strongroom import _native
+        from strongroom.buffers import planning
+        read = []
+        original = planning.evidence.read_back
+        planning.evidence.read_back = lambda *a: read.append(a[0]) or original(*a)
+        weak = LockedBuffer(32, policy=Policy(require=[]))
+        start = weak._layout()[0]
+        print(start in read)
+        usual = LockedBuffer(32)
+        print(usual._layout()[0] in read)
+        count = len(read)
+        kept = [LockedBuffer(32) for _ in range(50)]
+        print(len(read) == count, all(buffer._layout()[0] in read for buffer in kept))
+        kept += [LockedBuffer(32) for _ in range(500)]
+        pages = {buffer._layout()[0] for buffer in kept}
+        print(pages <= set(read), len(set(read)) == len(pages))
+    """)
+    assert out.split() == ["False", "True", "True", "True", "True", "True"]

@@ -5,7 +5,7 @@ import os
 
 import needs
 from children import forked, succeed
-from strongroom import LockedBuffer, stats
+from strongroom import LockedBuffer, Secret, stats
 
 
 def test_it_counts_what_is_made(backing: str) -> None:
@@ -68,9 +68,13 @@ def test_what_a_policy_let_pass_is_told() -> None:
 def test_a_child_counts_its_own() -> None:
     """The parent's buffers are not in a child, nor in its numbers."""
     kept = [LockedBuffer(32), LockedBuffer(9000)]
+    Secret.random(8).reveal()
+    assert stats().idle_rooms >= 1
 
     def look() -> str:
         first = stats()
+        if first.idle_rooms:
+            return f"{first.idle_rooms} idle rooms of the parent's"
         own = LockedBuffer(32)
         second = stats()
         del own

@@ -90,7 +90,8 @@ static void test_walk(void)
     memset(open.data, 2, open.size);
     CHECK("one is closed", sr_block_close(&closed, &error) == 0);
     sr_blocks_wipe_at_once(0);
-    CHECK("what is closed stays closed", has_permissions(closed.pages, "---p"));
+    CHECK("what was closed is open, and says so", has_permissions(closed.pages, "rw-p")
+                                                     && closed.protection == SR_READ_WRITE);
     CHECK("both open", sr_block_protect(&closed, SR_READ_WRITE, &error) == 0 && has_permissions(open.pages, "rw-s"));
     CHECK("both are wiped", is_all(closed.data, closed.size, 0) && is_all(open.data, open.size, 0));
     CHECK("with their canaries", sr_block_is_intact(&closed) && sr_block_is_intact(&open));
@@ -111,7 +112,7 @@ static void *destroy(void *unused)
 
 static pthread_t destroyer;
 
-static void linger(const sr_block *block, int is_last)
+static void linger(sr_block *block, int is_last)
 {
     (void)is_last;
     if (block == &going) {
@@ -129,7 +130,7 @@ static void make_one(void *unused)
                                                                       && sr_block_destroy(&own, &error) == 0);
 }
 
-static void fork_amid(const sr_block *block, int is_last)
+static void fork_amid(sr_block *block, int is_last)
 {
     (void)is_last;
     if (block == &going) {

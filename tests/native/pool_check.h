@@ -68,7 +68,7 @@ UNUSED static const char *name_of(sr_backing backing)
 
 UNUSED static int take(sr_slot *slot, size_t size, sr_backing backing)
 {
-    return sr_pool_take(size, backing, ALL_REQUIRED, 1, slot, &pool_error);
+    return sr_pool_take(size, backing, ALL_REQUIRED, slot, &pool_error);
 }
 
 /* A slot that the test cannot do without. */
@@ -86,7 +86,7 @@ UNUSED static sr_slot taken(size_t size, sr_backing backing)
 UNUSED static sr_slot taken_from_free(size_t size, sr_backing backing)
 {
     sr_slot slot;
-    (void)sr_pool_take(size, backing, ALL_REQUIRED, 0, &slot, &pool_error);
+    (void)sr_pool_take_ready(size, backing, ALL_REQUIRED, 0, &slot);
     return slot;
 }
 

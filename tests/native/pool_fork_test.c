@@ -48,7 +48,7 @@ static void look_in_child(void *depth)
     CHECK("the child's pool is empty", sr_pool_list(NULL, 0) == 0);
     CHECK("it has nothing to trim", sr_pool_trim() == 0);
     sr_slot none;
-    CHECK("and no free slot", sr_pool_take(SIZE, SR_BACKING_LOCKED, 0, 0, &none, &pool_error) == 1);
+    CHECK("and no free slot", !sr_pool_take_ready(SIZE, SR_BACKING_LOCKED, 0, 0, &none));
     for (sr_backing backing = 0; backing < SR_BACKING_COUNT; backing++) {
         if (has_backing(backing)) {
             CHECK("the parent's pages are out of reach",

@@ -171,7 +171,7 @@ static int is_unlocked(const sr_slot *slot)
 
 static int take_without_lock(sr_slot *slot)
 {
-    return sr_pool_take(32, SR_BACKING_LOCKED, NO_LOCK_REQUIRED, 1, slot, &pool_error);
+    return sr_pool_take(32, SR_BACKING_LOCKED, NO_LOCK_REQUIRED, slot, &pool_error);
 }
 
 static void use_unlocked(void *argument)
@@ -184,8 +184,7 @@ static void use_unlocked(void *argument)
                                   && strcmp(sr_slot_pages(&unlocked)->outcomes[SR_STEP_LOCK].call, "mlock") == 0);
     CHECK("they do not serve who requires a lock", take(&locked, 32, SR_BACKING_LOCKED) == -1
                                                        && is_at_the_limit(&locked));
-    CHECK("not even those that are free", sr_pool_take(32, SR_BACKING_LOCKED, ALL_REQUIRED, 0, &locked,
-                                                       &pool_error) == 1);
+    CHECK("not even those that are free", !sr_pool_take_ready(32, SR_BACKING_LOCKED, ALL_REQUIRED, 0, &locked));
     struct rlimit more = {LIMIT, LIMIT};
     CHECK("then nobody may lock", setrlimit(RLIMIT_MEMLOCK, &more) == 0);
     CHECK("who requires a lock gets pages with one", take(&locked, 32, SR_BACKING_LOCKED) == 0 && !is_unlocked(&locked)

@@ -47,7 +47,7 @@ static int takes_one(held_slot *one, uint64_t *chance)
     sr_backing backing = below(chance, 4) == 0 && has_backing(SR_BACKING_SECRETMEM);
     one->size = 1 + below(chance, sizes[below(chance, sizeof sizes / sizeof sizes[0])]);
     one->mark = (unsigned char)(1 + below(chance, 255));
-    int result = sr_pool_take(one->size, backing, ALL_REQUIRED, 1, &one->slot, &own);
+    int result = sr_pool_take(one->size, backing, ALL_REQUIRED, &one->slot, &own);
     if (result != 0) {
         atomic_fetch_add(&refusals, 1);
         if (!sr_os_is_lock_limit(&own)) {

@@ -83,8 +83,8 @@ static void test_reuse(void)
     slots[0] = taken(32, SR_BACKING_LOCKED);
     size_t count = 1 + take_all_free(slots + 1, 32, SR_BACKING_LOCKED);
     mark_all(slots, count, 32);
-    CHECK("the pool says that it has none free", sr_pool_take(32, SR_BACKING_LOCKED, ALL_REQUIRED, 0, &slots[count],
-                                                              &pool_error) == 1);
+    CHECK("the pool says that it has none free", !sr_pool_take_ready(32, SR_BACKING_LOCKED, ALL_REQUIRED, 0,
+                                                                     &slots[count]));
     for (size_t i = 0; i < GIVEN; i++) {
         sr_slot *slot = &slots[order[i] % count];
         data[i] = slot->data;
@@ -152,7 +152,7 @@ static void test_growth(void)
     (void)sr_pool_trim();
     while (is_largest < 2 && count < MOST_SLOTS) {
         sr_slot *slot = &slots[count++];
-        if (sr_pool_take(SR_SLOT_MAX_SIZE, SR_BACKING_LOCKED, 0, 1, slot, &pool_error) != 0) {
+        if (sr_pool_take(SR_SLOT_MAX_SIZE, SR_BACKING_LOCKED, 0, slot, &pool_error) != 0) {
             break;
         }
         if (slot->home != latest) {
@@ -184,7 +184,7 @@ static void use_everything(void)
     for (sr_backing backing = 0; backing < SR_BACKING_COUNT; backing++) {
         for (size_t i = 0; has_backing(backing) && i < sizeof sizes / sizeof sizes[0]; i++, kinds++) {
             for (size_t many = i == 1 ? 200 : 1; many != 0; many--, count++) {
-                if (sr_pool_take(sizes[i], backing, 0, 1, &slots[count], &pool_error) != 0) {
+                if (sr_pool_take(sizes[i], backing, 0, &slots[count], &pool_error) != 0) {
                     exit(1);
                 }
                 memset(slots[count].data, 0xA5, sizes[i]);

@@ -233,7 +233,7 @@ for turn in range(3):
     print(*told, len(Secret.random(3).reveal()), bytes(Secret.build(2, lambda v: v.__setitem__(0, 65)).reveal()))
 """
     )
-    assert out.splitlines() == ["True True --- 0 3 b'A\\x00'"] * 3
+    assert out.splitlines() == ["True True rw- 0 3 b'A\\x00'"] * 3
 
 
 @needs.linux

@@ -109,7 +109,7 @@ class LockedBuffer(_native.Block):
         Version added: 0.1.
         """
         if source is self:
-            raise ValueError("a buffer cannot be moved into itself")
+            raise ValueError("a buffer cannot be moved into itself, nor can a part of it")
         if isinstance(source, LockedBuffer):
             with source.open("rw") as view:
                 self._put(view, offset)
@@ -119,6 +119,8 @@ class LockedBuffer(_native.Block):
             raise TypeError(
                 f"{type(source).__name__} cannot be overwritten: copy_from() takes it and leaves the original"
             )
+        if self._holds(source):
+            raise ValueError("a buffer cannot be moved into itself, nor can a part of it")
         self._put(source, offset)
         _native.wipe_buffer(source)
 

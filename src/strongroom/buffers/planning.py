@@ -16,6 +16,7 @@ from strongroom import _native, guarantees
 from strongroom._os import LOCKS_INACCESSIBLE_PAGES, PLATFORM, limits, power
 from strongroom.buffers import evidence, settings
 from strongroom.buffers import keepers as search
+from strongroom.buffers.promises import STEP_OF
 from strongroom.buffers.waiting import freed, is_limit, wait_note, waiting
 from strongroom.exceptions import (
     NO_SUCH_CALL,
@@ -34,13 +35,6 @@ __all__ = ["SMALL_MAX_SIZE", "freed", "keepers", "plan", "refusal", "verify", "w
 #: buffer slows the machine down for everybody.
 SMALL_MAX_SIZE = 64 * 1024
 
-#: The step of the native layer that brings each guarantee about.
-_STEP_OF = {
-    guarantees.LOCKED: "LOCK",
-    guarantees.NO_DUMP: "NO_DUMP",
-    guarantees.NOT_IN_CHILD: "NOT_IN_CHILD",
-    guarantees.NO_MERGE: "NO_MERGE",
-}
 #: What every isolated block has by its layout.
 _BY_LAYOUT = frozenset({guarantees.GUARDED} | ({guarantees.CLOSED_AT_REST} if LOCKS_INACCESSIBLE_PAGES else set()))
 #: What only secret memory has.
@@ -57,11 +51,22 @@ _DEFAULT = DEFAULT_REQUIRE.get(PLATFORM, frozenset({guarantees.LOCKED, guarantee
 
 def _steps(names: frozenset[str]) -> int:
     """The native layer's bit mask of the steps that bring these guarantees about."""
-    steps = {_STEP_OF[name] for name in names if name in _STEP_OF}
+    steps = {STEP_OF[name] for name in names if name in STEP_OF}
     return sum(1 << index for index, step in enumerate(_native.STEPS) if step in steps)
 
 
 _DEFAULT_STEPS = _steps(_DEFAULT)
+
+#: For remembering which promises the system's listing bore out. The last bit says that somebody has looked at all.
+_BIT_OF = {name: 1 << index for index, name in enumerate(guarantees.ALL)}
+_LOOKED_AT = 1 << len(guarantees.ALL)
+
+
+def _bits(names: frozenset[str]) -> int:
+    return _LOOKED_AT + sum(_BIT_OF[name] for name in names)
+
+
+_DEFAULT_BITS = _bits(_DEFAULT)
 
 
 def _auto_is_secretmem(size: int) -> bool:
@@ -99,20 +104,22 @@ def _unmet(names: frozenset[str], backing: str, is_slot: bool) -> frozenset[str]
     """Which of these guarantees a backing and a layout cannot give, however the system answers."""
     has_secretmem = PLATFORM == "linux" and backing != "locked"
     by_layout = frozenset() if is_slot else _BY_LAYOUT
-    return names - (frozenset(_STEP_OF) | by_layout | (_BY_SECRETMEM if has_secretmem else frozenset()))
+    return names - (frozenset(STEP_OF) | by_layout | (_BY_SECRETMEM if has_secretmem else frozenset()))
 
 
-def plan(size: int, backing: str, isolated: bool | None, policy: Policy | None) -> tuple[bool, bool, int, bool, bool]:
-    """Return ``(is_secretmem, may_fall_back, required_steps, is_slot, is_repeatable)`` for ``size`` bytes.
+def plan(size: int, backing: str, isolated: bool | None, policy: Policy | None) -> tuple[bool, bool, int, bool, int]:
+    """Return ``(is_secretmem, may_fall_back, required_steps, is_slot, proven)`` for ``size`` bytes.
 
-    The last says that the same answer is good for every other small buffer of which nothing special is asked.
+    The last is 0, or the same answer is good for every other small buffer of which nothing special is asked, in pages
+    that are known to keep what these bits stand for.
     """
     default = settings.default()  # in any case: the first use settles it, and says if the operator's words are wrong
+    is_usual = policy is None and backing == "auto" and isolated is None
     if policy is None:
         policy = default
     is_small = size <= _native.SLOT_MAX_SIZE
-    if policy is PLAIN and backing == "auto" and isolated is None:  # by far the most common
-        return _auto_is_secretmem(size), True, _DEFAULT_STEPS, is_small, is_small
+    if policy is PLAIN and is_usual:  # by far the most common
+        return _auto_is_secretmem(size), True, _DEFAULT_STEPS, is_small, _DEFAULT_BITS if is_small else 0
     _refuse_nonsense(size, backing, isolated, policy)
     names = _required(policy)
     may_fall_short = policy.on_shortfall != "raise"
@@ -124,7 +131,9 @@ def plan(size: int, backing: str, isolated: bool | None, policy: Policy | None) 
     needs_secretmem = bool(names & _BY_SECRETMEM)
     is_secretmem = backing == "secretmem" or (backing == "auto" and (needs_secretmem or _auto_is_secretmem(size)))
     may_fall_back = backing == "auto" and (may_fall_short or not needs_secretmem)
-    return is_secretmem, may_fall_back, 0 if may_fall_short else _steps(names), is_slot, False
+    is_repeatable = is_usual and is_slot and not may_fall_short and policy.verify == "first"
+    proven = _bits(names) if is_repeatable else 0
+    return is_secretmem, may_fall_back, 0 if may_fall_short else _steps(names), is_slot, proven
 
 
 def refusal(call: str, code: int, is_lock_limit: bool, requested: int, note: str = "") -> StrongroomError:
@@ -156,20 +165,16 @@ def refusal(call: str, code: int, is_lock_limit: bool, requested: int, note: str
 #: Pages that small buffers share are read back one arena at a time, which keeps in mind itself what was borne out.
 _borne_out: dict[str, int] = {}
 
-_BIT_OF = {name: 1 << index for index, name in enumerate(guarantees.ALL)}
-_DEFAULT_BITS = sum(_BIT_OF[name] for name in _DEFAULT)
-
 
 def _known(block: _native.Block) -> int:
-    return _borne_out.get(block.backing, 0) if block.is_isolated else block._borne_out
+    return _borne_out.get(block.backing, 0) if block.is_isolated else block._proven()
 
 
 def _remember(block: _native.Block, names: frozenset[str]) -> None:
-    bits = _known(block) | sum(_BIT_OF[name] for name in names)
     if block.is_isolated:
-        _borne_out[block.backing] = bits
+        _borne_out[block.backing] = _borne_out.get(block.backing, 0) | _bits(names)
     else:
-        block._borne_out = bits
+        block._prove(_bits(names))
 
 
 def _denied(start: int, end: int, steps: evidence.Steps, backing: str, names: frozenset[str]) -> dict[str, str]:
@@ -200,7 +205,7 @@ def verify(block: _native.Block, policy: Policy | None) -> None:
         return
     start, end, steps = block._layout()
     required = _required(policy)
-    refused = {name for name in required if name in _STEP_OF and steps[_STEP_OF[name]] is not None}
+    refused = {name for name in required if name in STEP_OF and steps[STEP_OF[name]] is not None}
     unmet = _unmet(required, block.backing, not block.is_isolated)
     asked = required - refused - unmet
     unknown = asked if policy.verify == "each" else frozenset(name for name in asked if not known & _BIT_OF[name])

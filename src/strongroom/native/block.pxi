@@ -1,4 +1,4 @@
-# Blocks: guarded pages that hold one secret. A part of _native.pyx.
+# Blocks: memory that holds one secret, pages of its own or a slot. A part of _native.pyx.
 
 cdef class Keeper:
     """What no f-string, log line, pickle or copy gets anything out of."""
@@ -28,6 +28,7 @@ inspect.signature() looks.
     cdef uint64_t purges
     cdef int readers, writers          # open accesses
     cdef int exports                   # buffers handed out and not yet given back
+    cdef int writable_exports          # of these, those that may be written to
     cdef bint is_room                  # lent to Sealed objects, stays READ_WRITE, goes back to the pool
     cdef bint is_doomed                # destroyed while somebody uses it: give back when the last one ends
     cdef bint frozen                   # opens for reading only
@@ -39,14 +40,14 @@ inspect.signature() looks.
         cdef sr_error error
         self.size = _checked_size(size)
         self.purges = _purges
-        if (not _has_usual or backing is not _AUTO or isolated is not None or policy is not None
-                or self.size > SR_SLOT_MAX_SIZE
-                or sr_pool_take(self.size, _usual_backing, _usual_required, 0, &self.place, &error)):
-            _obtain(self, backing, isolated, policy)
-        else:
+        if (_usual_proven and backing is _AUTO and isolated is None and policy is None
+                and self.size <= SR_SLOT_MAX_SIZE and sr_pool_take_ready(
+                    self.size, _usual_backing, _usual_required, _usual_proven, &self.place)):
             self.is_slot = True
             self.kept_in = _usual_backing
             self.generation = sr_generation()
+        else:
+            _obtain(self, backing, isolated, policy)
         if _sites is not None:
             _note_site(self)
 
@@ -60,12 +61,14 @@ inspect.signature() looks.
             elif sr_block_destroy(self.pages, &error):
                 failed = 1
                 sr_block_forget(self.pages)  # what describes the memory goes now, the memory stays
+            free(self.pages)
             _tell_waiting()
-            if site is not None and not failed:
+            if failed:
+                _raise(&error)
+            if site is not None:
                 _tell_forgotten(self, site)
-        free(self.pages)
-        if failed:
-            _raise(&error)
+        else:
+            free(self.pages)
 
     cdef const sr_block *home(self) noexcept:
         """The pages it lies in, its own or shared ones. Not for one that was destroyed, or inherited by a child."""
@@ -94,6 +97,11 @@ inspect.signature() looks.
         return 0
 
     cdef int give_back(self) except -1:
+        self.put_back()
+        _tell_waiting()
+        return 0
+
+    cdef int put_back(self) except -1:
         cdef sr_error error
         if self.is_slot:
             sr_pool_give(&self.place)
@@ -103,7 +111,6 @@ inspect.signature() looks.
             free(self.pages)
             self.pages = NULL
             self.place.data = NULL
-        _tell_waiting()
         return 0
 
     @cython.final
@@ -202,7 +209,7 @@ inspect.signature() looks.
         self.require_usable()
         if self.writers:
             raise BufferError(f"{self.writers} open block(s) may still write to this {type(self).__name__}: leave them")
-        if self.exports:
+        if self.writable_exports:
             raise self.still_kept("may still be written to")
         self.frozen = True
 
@@ -260,17 +267,28 @@ inspect.signature() looks.
             state += ", NOT LOCKED (the policy allowed it)"
         return f"<{type(self).__name__} {self.size} bytes, {self.backing}, {state}>"
 
-    @property
-    def _borne_out(self):
+    def _holds(self, thing):
+        """Whether a buffer lies in this memory, or reaches into it."""
+        cdef Py_buffer buffer
+        PyObject_GetBuffer(thing, &buffer, PyBUF_FULL_RO)
+        start = <size_t>buffer.buf
+        end = start + <size_t>buffer.len
+        PyBuffer_Release(&buffer)
+        return start < <size_t>self.place.data + self.size and <size_t>self.place.data < end
+
+    def _proven(self):
         """Bits for promises that were read back for these pages; only whoever reads them back knows what they mean."""
+        self.require_usable()
         return self.home().borne_out
 
-    @_borne_out.setter
-    def _borne_out(self, unsigned bits):
-        (<sr_block *>self.home()).borne_out = bits
+    def _prove(self, unsigned bits):
+        """Remember more of them."""
+        self.require_usable()
+        (<sr_block *>self.home()).borne_out |= bits
 
     def _distrust(self, unsigned steps):
         """Keep others, who may require these steps, from pages that turned out to lack what they bring about."""
+        self.require_usable()
         if self.is_slot:
             sr_pool_distrust(&self.place, steps)
 

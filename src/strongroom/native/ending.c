@@ -18,9 +18,8 @@ static void store(const sr_block *block, unsigned char *at, const unsigned char 
 
 /* Nothing is checked: there may be more than one damaged block, and none of them changes what is to be done. The canary
  * is overwritten too, with what it should be: another thread may be comparing it at this moment. */
-static void wipe(const sr_block *block, int why)
+static void wipe(sr_block *block, int why)
 {
-    sr_error ignored;
     unsigned char canary[SR_CANARY_SIZE], *data = block->data, *mark = data - SR_CANARY_SIZE;
     if (block->wipe_slots != NULL) {
         block->wipe_slots(block, why);
@@ -30,9 +29,7 @@ static void wipe(const sr_block *block, int why)
     store(block, data, NULL, (size_t)(block->pages + block->pages_size - data));
     store(block, mark, canary, SR_CANARY_SIZE);
     store(block, block->pages, NULL, (size_t)(mark - block->pages));
-    if (why == SR_WALK_LIVES_ON) {
-        (void)sr_os_protect(block->pages, block->pages_size, block->protection, &ignored);
-    }
+    block->protection = SR_READ_WRITE; /* whoever was about to note something stricter finds more allowed, not less */
 }
 
 void sr_blocks_wipe_at_once(int why)

@@ -1,6 +1,6 @@
 # Ends: of the process, when a signal brings it, and of buffers that nobody ended. A part of _native.pyx.
 
-cdef void _wipe_before_end(int is_last) noexcept nogil:
+cdef void _wipe_before_end(int why) noexcept nogil:
     """What a signal runs, on top of anything: no Python, no heap, no mutex.
 
     The process may go on, if a C function handles the signal; so what was made before must not open again, and the key,
@@ -8,8 +8,9 @@ cdef void _wipe_before_end(int is_last) noexcept nogil:
     it counted when it ends.
     """
     global _purges
-    _purges += 1
-    sr_blocks_wipe_at_once(is_last)
+    if sr_blocks_are_ours():
+        _purges += 1
+        sr_blocks_wipe_at_once(why)
 
 
 def wipe_before(numbers, handler_of):
@@ -24,6 +25,7 @@ def wipe_before(numbers, handler_of):
     for number in wanted:
         if callable(handler_of(number)):
             return number
+    sr_blocks_expect_walks()
     for number in wanted:
         if sr_os_wipe_before(number, _wipe_before_end, &error):
             _raise(&error)
@@ -39,8 +41,11 @@ cdef object _is_finalizing = _sys.is_finalizing
 cdef int _note_site(Block block) except -1:
     """Remember the line that is making a buffer, unless it is our own, or a room's, which are Blocks and no more."""
     if type(block) is not Block:
-        frame = _frame_of(0)
-        if not frame.f_globals.get("__name__", "").startswith("strongroom."):
+        try:
+            frame = _frame_of(0)
+        except ValueError:  # made by C code in a thread of its own: no line did it
+            return 0
+        if not f"{frame.f_globals.get('__name__')}".startswith("strongroom."):
             _sites[<size_t><PyObject *>block] = f"{frame.f_code.co_filename}:{frame.f_lineno}"
     return 0
 
@@ -50,5 +55,5 @@ cdef int _tell_forgotten(Block block, str site) except -1:
     if not block.is_doomed and block.purges == _purges and not _is_finalizing():
         PyErr_WarnEx(ResourceWarning, (
             f"a {type(block).__name__} of {block.size} bytes made at {site} was never destroyed: it was wiped when "
-            "it was collected, which may be late; use it in a with block, or destroy() it").encode(), 1)
+            "it was collected, which may be late; use it in a with block, or destroy() it").encode(errors="backslashreplace"), 1)
     return 0

@@ -3,7 +3,7 @@
  * Memory that holds secrets is not in a forked child, but the objects that describe it are. Whoever is
  * about to follow such a description compares the generation it was made in with the one of now: getpid()
  * would cost a system call or, cached, be wrong after a raw clone(2). The word lives in a page that the
- * kernel zeroes in every child (MADV_WIPEONFORK, Linux 4.14; minherit INHERIT_ZERO on FreeBSD and OpenBSD);
+ * kernel zeroes in every child (MADV_WIPEONFORK, Linux 4.14; minherit INHERIT_ZERO on the BSDs);
  * where there is no such page, the at-fork handler alone moves it on, and a child made behind the C library's
  * back is not noticed.
  */

@@ -133,11 +133,18 @@ int sr_block_close(sr_block *block, sr_error *error)
     return sr_block_protect(block, sr_os_resting_protection(), error);
 }
 
+/* In this order: a walk writes the canary where block->data says, and zeros below it. One that read the old place is over
+ * before that is cleared, one that comes later knows the new one. */
 void sr_block_place(sr_block *block, size_t size)
 {
+    unsigned char *before = block->data;
     assert(size != 0 && size + SR_CANARY_SIZE <= block->pages_size);
     block->size = size;
     block->data = block->pages + block->pages_size - size;
+    if (before != NULL) {
+        sr_blocks_await_walk();
+        sr_os_wipe(before - SR_CANARY_SIZE, SR_CANARY_SIZE);
+    }
     sr_canary_write(block->data - SR_CANARY_SIZE, SR_CANARY_SIZE);
 }
 

@@ -82,7 +82,8 @@ static inline int sr_block_protect(sr_block *block, sr_protection protection, sr
 /* As inaccessible as the system allows for locked pages: NO_ACCESS on Unix, READ_ONLY on Windows. */
 int sr_block_close(sr_block *block, sr_error *error);
 
-/* Use the last `size` bytes of an accessible block from now on, a canary before them; the rest is zeros. */
+/* Use the last `size` bytes of an accessible block from now on, a canary before them instead of the one there is. All else
+ * is zeros already. */
 void sr_block_place(sr_block *block, size_t size);
 
 /* 1 if the canary and the zeros below it are as they were. The block must be readable. */
@@ -118,10 +119,19 @@ enum { SR_WALK_LIVES_ON = 0, SR_WALK_LAST = 1, SR_WALK_DAMAGED = 2 };
 /* Visit every live block, whatever other threads do and whatever this one was doing: waits for nothing. Nothing joins or
  * leaves the list meanwhile; unless the process may live on, never again. A process that only shares this one's memory
  * visits none. */
-void sr_blocks_walk(void (*visit)(const sr_block *block, int why), int why);
+void sr_blocks_walk(void (*visit)(sr_block *block, int why), int why);
 
-/* Wipe every live block at once, in such a walk. Async-signal-safe. Pages are READ_WRITE afterwards, or as accessible as
- * they were if the process may live on. */
+/* Whether the blocks are this process's: not so in one that only shares its memory (vfork). Async-signal-safe. */
+int sr_blocks_are_ours(void);
+
+/* From here on walks may come before which the process lives on; until then nobody waits for any. */
+void sr_blocks_expect_walks(void);
+
+/* Wait until no walk is under way that might know something older than the caller's last write. */
+void sr_blocks_await_walk(void);
+
+/* Wipe every live block at once, in such a walk. Async-signal-safe. Pages are READ_WRITE afterwards: to make
+ * them what they were would race with whoever is changing that at this moment. */
 void sr_blocks_wipe_at_once(int why);
 
 #define SR_DAMAGED_CANARY \

@@ -8,6 +8,7 @@
 
 static sr_block *volatile live; /* guarded by SR_MUTEX_BLOCKS; read without it by sr_blocks_walk */
 static volatile int32_t walks;  /* how many of those are under way: nothing joins or leaves the list meanwhile */
+static volatile int are_expected; /* spares those who take slots a barrier each */
 static uint64_t owner;          /* the process whose blocks these are */
 
 void sr_block_enlist(sr_block *block)
@@ -68,6 +69,23 @@ int sr_blocks_begin(sr_error *error)
     return 0;
 }
 
+int sr_blocks_are_ours(void)
+{
+    return sr_os_process_id() == owner;
+}
+
+void sr_blocks_expect_walks(void)
+{
+    are_expected = 1;
+}
+
+void sr_blocks_await_walk(void)
+{
+    if (are_expected) {
+        sr_os_await_zero(&walks);
+    }
+}
+
 void sr_blocks_count(sr_block_totals *totals)
 {
     memset(totals, 0, sizeof *totals);
@@ -99,14 +117,14 @@ void sr_blocks_wipe_all(void)
 
 /* Without the mutex: its holder may be the thread whose memory went wrong, or the one that a signal interrupted. So who
  * changes the list waits for the walks, and they wait for nobody. */
-void sr_blocks_walk(void (*visit)(const sr_block *block, int why), int why)
+void sr_blocks_walk(void (*visit)(sr_block *block, int why), int why)
 {
     (void)sr_generation(); /* in a child that no handler saw: drops the parent's list */
-    if (sr_os_process_id() != owner) { /* only shares our memory: vfork */
+    if (!sr_blocks_are_ours()) { /* only shares our memory: vfork */
         return;
     }
     sr_os_add(&walks, 1);
-    for (const sr_block *block = live; block != NULL; block = block->next) {
+    for (sr_block *block = live; block != NULL; block = block->next) {
         visit(block, why);
     }
     if (why == SR_WALK_LIVES_ON) { /* else nobody makes anything new, which nobody would wipe */

@@ -6,7 +6,7 @@ cdef str _AUTO = "auto"
 #: whoever needs new pages asks again.
 cdef sr_backing _usual_backing = SR_BACKING_LOCKED
 cdef unsigned _usual_required = 0
-cdef bint _has_usual = False
+cdef unsigned _usual_proven = 0  # what pages must have been found to keep; 0: there is no such answer
 
 cdef Py_ssize_t _waiting = 0    # threads that wait at the lock limit
 
@@ -24,16 +24,16 @@ cdef void _tell_waiting() noexcept:
 
 cdef int _obtain(Block block, object backing, object isolated, object policy) except -1:
     """What the plan says, on the slow way: with new pages where there is no free slot."""
-    global _has_usual, _usual_backing, _usual_required
+    global _usual_backing, _usual_required, _usual_proven
     cdef sr_error error
-    cdef bint is_secretmem, may_fall_back, is_repeatable, is_limit
-    cdef unsigned required
+    cdef bint is_secretmem, may_fall_back, is_limit
+    cdef unsigned required, proven
     cdef int failed
     cdef size_t size
-    is_secretmem, may_fall_back, required, block.is_slot, is_repeatable = _host.plan(
-        block.size, backing, isolated, policy)
+    is_secretmem, may_fall_back, required, block.is_slot, proven = _host.plan(block.size, backing, isolated, policy)
     _begin()
     block.generation = sr_generation()
+    block.is_doomed = True  # whoever finds it before it is made (the collector lists some) gets nothing out of it
     size = _page_size if block.is_slot else (block.size + SR_CANARY_SIZE + _page_size - 1) // _page_size * _page_size
     failed = _create(block, is_secretmem, may_fall_back, required, &error)
     if _lacks_lock(block, failed, &error) and _give_up_idle():
@@ -41,6 +41,8 @@ cdef int _obtain(Block block, object backing, object isolated, object policy) ex
     if _lacks_lock(block, failed, &error):
         call = error.call if failed else block.home().outcomes[SR_STEP_LOCK].call
         for _ in _host.waiting(policy, call.decode(), size):
+            if block.generation != sr_generation():
+                raise ForkedError("the process forked while this buffer waited for locked memory: make it anew here")
             _give_up_idle()
             failed = _create_again(block, failed, is_secretmem, may_fall_back, required, &error)
             if not _lacks_lock(block, failed, &error):
@@ -52,11 +54,13 @@ cdef int _obtain(Block block, object backing, object isolated, object policy) ex
         note = _host.wait_note(policy, size) if is_limit else ""
         raise _host.refusal(error.call.decode(), error.code, is_limit, size, note)
     block.kept_in = block.home().backing
+    block.purges = _purges
+    block.is_doomed = False
     _host.verify(block, policy)
-    if is_repeatable:
+    if proven:
         _usual_backing = block.kept_in
         _usual_required = required
-        _has_usual = True
+        _usual_proven = proven
     return 0
 
 
@@ -84,7 +88,7 @@ cdef int _attempt(Block block, bint is_secretmem, bint may_fall_back, unsigned r
 cdef int _take(Block block, sr_backing backing, unsigned required, sr_error *error) noexcept nogil:
     cdef sr_block *pages
     if block.is_slot:
-        return sr_pool_take(block.size, backing, required, 1, &block.place, error)
+        return sr_pool_take(block.size, backing, required, &block.place, error)
     pages = <sr_block *>malloc(sizeof(sr_block))
     if pages == NULL:
         error.call = b"malloc"
@@ -102,7 +106,7 @@ cdef int _create_again(Block block, int failed, bint is_secretmem, bint may_fall
                        sr_error *error) except? -1:
     """After the lock limit was met: what was made unlocked, which the policy allows, goes first."""
     if not failed:
-        block.give_back()
+        block.put_back()  # and nobody is told: what was not locked leaves no more room for locks
     return _create(block, is_secretmem, may_fall_back, required, error)
 
 
@@ -117,6 +121,15 @@ cdef bint _lacks_lock(Block block, int failed, sr_error *error) noexcept:
 
 cdef bint _give_up_idle() except -1:
     """Give back locked pages that nobody needs at the moment; whether there were any."""
-    cdef bint had_rooms = len(_idle_rooms) != 0
+    cdef bint had_rooms = _idle_count() != 0
     _idle_rooms.clear()
     return sr_pool_trim() != 0 or had_rooms
+
+
+cdef Py_ssize_t _idle_count() except -1:
+    """Idle rooms of this process: a child's list begins with its parent's, which are not there."""
+    cdef Block room
+    cdef Py_ssize_t count = 0
+    for room in _idle_rooms:
+        count += room.generation == sr_generation()
+    return count

@@ -20,11 +20,18 @@
 #define STACK_SIZE ((size_t)64 * 1024)
 
 static struct sigaction before_us[SIGNAL_COUNT];
-static volatile sig_atomic_t is_passing_on[SIGNAL_COUNT]; /* the other handler runs, in this thread: */
-static pthread_t passing_thread[SIGNAL_COUNT];
 static volatile sig_atomic_t is_doubled[SIGNAL_COUNT], is_spent[SIGNAL_COUNT];
 static void (*wipe_first)(int is_last);
 static unsigned char fault_stack[STACK_SIZE];
+
+/* Threads in which the other handler runs at this moment. With more of them at once, one that raises its signal again is
+ * not recognised and ends by whatever ends it then. */
+#define PASSING_COUNT 64
+enum { FREE, BEING_FILLED, FILLED };
+static struct {
+    int state, number;
+    pthread_t thread;
+} passing[PASSING_COUNT];
 
 static int failed(sr_error *error, const char *call)
 {
@@ -51,6 +58,38 @@ static _Noreturn void die_of(int number)
     _exit(128 + number);
 }
 
+static int is_passing_on(int number)
+{
+    pthread_t self = pthread_self(), thread;
+    for (int i = 0; i < PASSING_COUNT; i++) {
+        if (__atomic_load_n(&passing[i].state, __ATOMIC_ACQUIRE) == FILLED
+            && __atomic_load_n(&passing[i].number, __ATOMIC_RELAXED) == number) {
+            __atomic_load(&passing[i].thread, &thread, __ATOMIC_RELAXED);
+            if (pthread_equal(thread, self)) {
+                return 1;
+            }
+        }
+    }
+    return 0;
+}
+
+/* Where it is noted that this thread passes a signal on; -1 if there is no place. */
+static int note_passing(int number)
+{
+    pthread_t self = pthread_self();
+    for (int i = 0; i < PASSING_COUNT; i++) {
+        int expected = FREE;
+        if (__atomic_compare_exchange_n(&passing[i].state, &expected, BEING_FILLED, 0, __ATOMIC_ACQUIRE,
+                                        __ATOMIC_RELAXED)) {
+            __atomic_store_n(&passing[i].number, number, __ATOMIC_RELAXED);
+            __atomic_store(&passing[i].thread, &self, __ATOMIC_RELAXED);
+            __atomic_store_n(&passing[i].state, FILLED, __ATOMIC_RELEASE);
+            return i;
+        }
+    }
+    return -1;
+}
+
 /* A handler that raises its signal again within itself (faulthandler) comes here a second time: that is the end. So it is
  * the second time at all where a handler knows us as the one before itself, and we were asked again and know it as the one
  * before us: each would hand over to the other for ever. */
@@ -58,21 +97,21 @@ static void on_signal(int number, siginfo_t *information, void *context)
 {
     int code = errno;
     const struct sigaction *other = &before_us[number];
-    int is_within = is_passing_on[number] && pthread_equal(passing_thread[number], pthread_self());
-    int is_last = other->sa_handler == SIG_DFL || is_within || is_spent[number];
+    int is_last = other->sa_handler == SIG_DFL || is_passing_on(number) || is_spent[number];
     wipe_first(is_last);
     if (is_last) {
         die_of(number);
     }
-    passing_thread[number] = pthread_self();
-    is_passing_on[number] = 1;
+    int place = note_passing(number);
     errno = code;
     if ((other->sa_flags & SA_SIGINFO) != 0) {
         other->sa_sigaction(number, information, context);
     } else {
         other->sa_handler(number);
     }
-    is_passing_on[number] = 0;
+    if (place >= 0) {
+        __atomic_store_n(&passing[place].state, FREE, __ATOMIC_RELEASE);
+    }
     is_spent[number] = is_doubled[number];
 }
 

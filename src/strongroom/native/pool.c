@@ -22,6 +22,7 @@ static void take_from(sr_pooled *one, size_t size, sr_slot *slot)
     sr_row_of(one)->unused -= one->arena.taken == 0;
     unsigned char *start = (unsigned char *)sr_arena_take(&one->arena, (uint32_t)size);
     assert(start != NULL);
+    sr_blocks_await_walk(); /* one that read how much of the slot was in use before would wipe what is canary from now on */
     if (!is_zero(start, stride)) {
         sr_blocks_die(WRITTEN_WHILE_FREE);
     }
@@ -173,9 +174,10 @@ static int grow(unsigned which, unsigned kind, size_t size, sr_backing backing, 
     return 0;
 }
 
-static int take_free(unsigned which, unsigned kind, size_t size, sr_backing backing, unsigned required, sr_slot *slot)
+static int take_free(unsigned which, unsigned kind, size_t size, sr_backing backing, unsigned required, unsigned proven,
+                     sr_slot *slot)
 {
-    sr_pooled *one = sr_row_find(&sr_shard_enter(which)->rows[backing][kind], required);
+    sr_pooled *one = sr_row_find(&sr_shard_enter(which)->rows[backing][kind], required, proven);
     if (one != NULL) {
         take_from(one, size, slot);
     }
@@ -185,23 +187,28 @@ static int take_free(unsigned which, unsigned kind, size_t size, sr_backing back
 
 /* ---- for everybody ---- */
 
-int sr_pool_take(size_t size, sr_backing backing, unsigned required, int may_grow, sr_slot *slot, sr_error *error)
+static unsigned shard_of_thread(void)
 {
-    unsigned mine = sr_os_thread_turn() % SR_POOL_SHARDS, kind = kind_for(size);
+    return sr_os_thread_turn() % SR_POOL_SHARDS;
+}
+
+int sr_pool_take_ready(size_t size, sr_backing backing, unsigned required, unsigned proven, sr_slot *slot)
+{
+    return take_free(shard_of_thread(), kind_for(size), size, backing, required, proven, slot);
+}
+
+int sr_pool_take(size_t size, sr_backing backing, unsigned required, sr_slot *slot, sr_error *error)
+{
+    unsigned mine = shard_of_thread(), kind = kind_for(size);
     assert(size != 0 && size <= SR_SLOT_MAX_SIZE && sr_generation() != 0);
     slot->home = NULL;
-    if (take_free(mine, kind, size, backing, required, slot)) {
-        return 0;
-    }
-    if (!may_grow) {
-        return 1;
-    }
-    if (grow(mine, kind, size, backing, required, slot, error) == 0) {
+    if (take_free(mine, kind, size, backing, required, 0, slot)
+        || grow(mine, kind, size, backing, required, slot, error) == 0) {
         return 0;
     }
     for (unsigned larger = kind; larger < SR_SLOT_KINDS; larger++) {
         for (unsigned i = 0; i < SR_POOL_SHARDS; i++) {
-            if (take_free((mine + i) % SR_POOL_SHARDS, larger, size, backing, required, slot)) {
+            if (take_free((mine + i) % SR_POOL_SHARDS, larger, size, backing, required, 0, slot)) {
                 return 0;
             }
         }
@@ -276,21 +283,4 @@ void sr_pool_wipe_all(void)
         }
         sr_shard_leave(which);
     }
-}
-
-size_t sr_pool_list(sr_pool_row *rows, size_t most)
-{
-    size_t found = 0;
-    for (unsigned which = 0; which < SR_POOL_SHARDS; which++) {
-        const sr_shard *shard = sr_shard_enter(which);
-        for (sr_pooled *one = sr_shard_next(shard, NULL); one != NULL; one = sr_shard_next(shard, one), found++) {
-            if (found < most) {
-                sr_pool_row told = {one->block.backing, sr_slot_fits[one->kind], one->block.pages_size,
-                                    one->arena.count, one->arena.taken};
-                rows[found] = told;
-            }
-        }
-        sr_shard_leave(which);
-    }
-    return found;
 }

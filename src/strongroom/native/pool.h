@@ -40,10 +40,13 @@ typedef struct sr_slot {
 } sr_slot;
 
 /* Take a slot for `size` bytes, 1 to SR_SLOT_MAX_SIZE, zero-filled, in pages that have the backing and every step of
- * `required` (guarded.h). 0: done. 1: there is none free, and with `may_grow` 0 none is made. -1: the system refuses
- * more pages, says *error, and no free slot of a larger size or of another thread stands in for one. sr_blocks_begin
- * came before. */
-int sr_pool_take(size_t size, sr_backing backing, unsigned required, int may_grow, sr_slot *slot, sr_error *error);
+ * `required` (guarded.h), new ones where there is none free. 0, or -1: the system refuses more pages, says *error, and no
+ * free slot of a larger size or of another thread stands in for one. sr_blocks_begin came before. */
+int sr_pool_take(size_t size, sr_backing backing, unsigned required, sr_slot *slot, sr_error *error);
+
+/* The same without asking the system for anything: 1, or 0 if this thread's arenas have no free slot in pages that also
+ * have every bit of `proven` in their block's borne_out. */
+int sr_pool_take_ready(size_t size, sr_backing backing, unsigned required, unsigned proven, sr_slot *slot);
 
 /* Wipe a slot and give it back. A damaged canary ends the process, after the wiping. */
 void sr_pool_give(sr_slot *slot);

@@ -75,14 +75,17 @@ static void unlink_from(sr_row *row, sr_pooled *one)
     *(one->next != NULL ? &one->next->previous : &row->last) = one->previous;
 }
 
-sr_pooled *sr_row_find(const sr_row *row, unsigned required)
+sr_pooled *sr_row_find(const sr_row *row, unsigned required, unsigned proven)
 {
     sr_pooled *second_best = NULL;
     for (sr_pooled *one = row->first; one != NULL && !sr_is_full(one); one = one->next) {
-        if ((one->refused & (required | WANTED)) == 0) {
+        if ((one->refused & required) != 0 || (proven & ~one->block.borne_out) != 0) {
+            continue;
+        }
+        if ((one->refused & WANTED) == 0) {
             return one;
         }
-        if (second_best == NULL && (one->refused & required) == 0) {
+        if (second_best == NULL) {
             second_best = one;
         }
     }
@@ -167,4 +170,21 @@ void sr_pool_distrust(const sr_slot *slot, unsigned steps)
     sr_shard_enter(slot->home->shard);
     slot->home->refused |= steps;
     sr_shard_leave(slot->home->shard);
+}
+
+size_t sr_pool_list(sr_pool_row *rows, size_t most)
+{
+    size_t found = 0;
+    for (unsigned which = 0; which < SR_POOL_SHARDS; which++) {
+        const sr_shard *shard = sr_shard_enter(which);
+        for (sr_pooled *one = sr_shard_next(shard, NULL); one != NULL; one = sr_shard_next(shard, one), found++) {
+            if (found < most) {
+                sr_pool_row told = {one->block.backing, sr_slot_fits[one->kind], one->block.pages_size,
+                                    one->arena.count, one->arena.taken};
+                rows[found] = told;
+            }
+        }
+        sr_shard_leave(which);
+    }
+    return found;
 }

@@ -27,7 +27,7 @@ typedef struct sr_row {
 typedef struct sr_shard {
     sr_row rows[SR_BACKING_COUNT][SR_SLOT_KINDS];
     uint64_t generation;
-    char apart[64]; /* a cache line between two shards: else each thread's writing slows the others down */
+    char apart[128]; /* two cache lines, which are fetched as one: else each thread's writing slows the others down */
 } sr_shard;
 
 /* Between these two the shard is the caller's alone. In a child it is empty when first entered. */
@@ -39,8 +39,9 @@ void sr_shard_leave(unsigned which);
 sr_row *sr_row_of(const sr_pooled *one);
 int sr_is_full(const sr_pooled *one);
 
-/* An arena with a free slot and every required step, one that has all that is wanted if possible; or NULL. */
-sr_pooled *sr_row_find(const sr_row *row, unsigned required);
+/* An arena with a free slot, every required step and every bit of `proven` borne out; one that has all that is wanted if
+ * possible; or NULL. */
+sr_pooled *sr_row_find(const sr_row *row, unsigned required, unsigned proven);
 
 /* Put an arena of which no slot is taken into its row, or take it out. */
 void sr_row_add(sr_pooled *one);

@@ -7,7 +7,6 @@ cdef Block _take_room(size_t size):
         room = _idle_rooms.pop()
         if room.generation == sr_generation():
             room.purges = _purges
-            sr_os_wipe(room.place.data - SR_CANARY_SIZE, SR_CANARY_SIZE)
             sr_block_place(room.pages, size)
             room.place.data = room.pages.data
             room.size = size
@@ -93,6 +92,7 @@ cdef class Sealed(Keeper):
             return self.room
         if sr_unseal(&_sealer, &self.envelope, room.place.data):
             room.settle()
+            self.require_usable()  # a signal may have wiped the key meanwhile: ending.pxi
             raise SealBrokenError(f"this {type(self).__name__} is not what was sealed: its ciphertext was changed")
         room.readers = 1
         self.room = room

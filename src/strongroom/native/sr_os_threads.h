@@ -12,8 +12,9 @@
  * otherwise wait for. */
 unsigned sr_os_thread_turn(void);
 
-/* Every native mutex there is, in the order in which the at-fork handler takes them. All are leaves: no other
- * mutex, no Python and no heap while one is held, only memory calls that end by themselves. */
+/* Every native mutex there is, in the order in which the at-fork handler takes them. All are leaves: no other mutex and
+ * no Python while one is held, only memory calls that end by themselves; and no heap, but for a child that drops what
+ * describes its parent's arenas. */
 typedef enum sr_mutex {
     SR_MUTEX_BLOCKS = 0,
     SR_MUTEX_POOL = 1,    /* the first of SR_POOL_SHARDS */

@@ -28,4 +28,4 @@ def memory_held():
         free(rows)
     sr_blocks_count(&totals)
     sizes = {_backing_name(<sr_backing>i): totals.pages_size[<int>i] for i in range(<int>SR_BACKING_COUNT)}
-    return totals.isolated, sizes, totals.unlocked_size, len(_idle_rooms), arenas
+    return totals.isolated, sizes, totals.unlocked_size, _idle_count(), arenas

@@ -126,11 +126,13 @@ cdef class Access(Use):
     cdef void lend(self) noexcept:
         self.exports += 1
         self.block.exports += 1
+        self.block.writable_exports += self.writable
 
     cdef int take_back(self) except -1:
         cdef Block block = self.block
         self.exports -= 1
         block.exports -= 1
+        block.writable_exports -= self.writable
         self.let_go()
         return block.settle() if block.exports == 0 else 0
 

@@ -31,8 +31,10 @@ FAULT_SIGNALS = () if PLATFORM == "windows" else _numbers("SIGSEGV", "SIGBUS", "
 
 _UNCATCHABLE = _numbers("SIGKILL", "SIGSTOP")
 _OTHER_NAMES = ("SIGCLD", "SIGIOT", "SIGPOLL")  # of SIGCHLD, SIGABRT, SIGIO
-#: Signals that end nothing by default; what SIGINFO and SIGIO do differs.
-_HARMLESS = _numbers("SIGCHLD", "SIGCONT", "SIGTSTP", "SIGTTIN", "SIGTTOU", "SIGURG", "SIGWINCH")
+#: Signals that end nothing by default. SIGIO ends a process on Linux alone (signal(7); signal(3) on macOS and BSD).
+_HARMLESS = _numbers("SIGCHLD", "SIGCONT", "SIGTSTP", "SIGTTIN", "SIGTTOU", "SIGURG", "SIGWINCH", "SIGINFO") + (
+    () if PLATFORM == "linux" else _numbers("SIGIO")
+)
 
 
 def _name_of(number: int) -> str:
@@ -83,8 +85,8 @@ def harden(*, wipe_on_signals: Iterable[int] = ()) -> None:
     of the console's window, logging off and shutting down; there everything else ends a process without notice.
 
     Does not protect against: SIGKILL, the out-of-memory killer, ``os._exit``, ``exec``; a handler that is set later in
-    place of this one; copies in ordinary memory and in registers; what another thread writes in the microseconds from
-    the wiping to the end; the overflowed stack of a thread other than the caller.
+    place of this one; copies in ordinary memory and in registers; what another thread writes from the wiping to the
+    end (microseconds, and as long as another C handler takes); the overflowed stack of a thread other than the caller.
 
     Source: sigaction(2), signal-safety(7), sigaltstack(2); SetConsoleCtrlHandler on Windows.
 
