@@ -32,7 +32,13 @@ class Keeper:
 class Block(Keeper):
     __hash__: ClassVar[None]  # type: ignore[assignment]
     def __new__(
-        cls, size: int, *, backing: str = "auto", isolated: bool | None = None, policy: Policy | None = None
+        cls,
+        size: int,
+        *,
+        backing: str = "auto",
+        isolated: bool | None = None,
+        policy: Policy | None = None,
+        align: int = 1,
     ) -> Self: ...
     @property
     def backing(self) -> str: ...

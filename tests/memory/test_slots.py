@@ -344,3 +344,43 @@ def test_nobody_gets_pages_that_were_not_read_back() -> None:
         print(pages <= set(read), len(set(read)) == len(pages))
     """)
     assert out.split() == ["False", "True", "True", "True", "True", "True"]
+
+
+@pytest.mark.parametrize("align", [1, 2, 8, 16, 32, 64, PAGE])
+def test_the_first_byte_lies_where_it_is_asked_for(align: int, backing: str) -> None:
+    """At a multiple of align, whatever the size; above 16 in pages of its own. All of the size can be used."""
+    for size in (1, 7, 16, 33, 100, 1000, 1024, 5000):
+        buffer = LockedBuffer(size, backing=backing, align=align)
+        assert len(buffer) == size
+        assert address(buffer) % align == 0
+        assert buffer.is_isolated is (align > 16 or size > SLOT_MAX_SIZE or -(-size // align) * align > SLOT_MAX_SIZE)
+        content = bytes(range(1, 101)) * 50
+        buffer.copy_from(content[:size])
+        assert buffer == content[:size]
+        buffer.destroy()
+
+
+@pytest.mark.parametrize("wrong", [0, -8, 3, 24, 2 * PAGE, 2**70, 8.0, "8", None, True])
+def test_what_is_no_alignment(wrong: object) -> None:
+    """The error names the value; shared pages say what they can do."""
+    with pytest.raises((ValueError, TypeError), match="align"):
+        LockedBuffer(32, align=wrong)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="align to 16 bytes at most, not 32"):
+        LockedBuffer(32, isolated=False, align=32)
+
+
+@pytest.mark.parametrize("isolated", [True, False])
+def test_the_gap_behind_an_aligned_buffer_is_watched(isolated: bool) -> None:
+    """One byte past the end ends the process when the block does, as without alignment."""
+    result = run(f"""
+        buffer = LockedBuffer(33, isolated={isolated}, align=16)
+        with buffer.open("rw") as view:
+            view[32] = 1
+        print("fine", flush=True)
+        with buffer.open("rw") as view:
+            poke(address_of(view) + 33, 1)
+            print("damaged", flush=True)
+        print("survived")
+    """)
+    assert result.out.split() == ["fine", "damaged"]
+    assert result.code == CANARY_DEATH, result

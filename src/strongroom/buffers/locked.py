@@ -37,6 +37,9 @@ class LockedBuffer(_native.Block):
             map) or ``"auto"``: secret memory for up to 64 KiB where the machine cannot hibernate, else locked.
         isolated: ``True``: pages of its own. ``False``: shared pages, for up to 1,024 bytes. ``None``: shared ones for
             up to 1,024 bytes unless the policy requires what only own pages give.
+        align: Bytes, a power of two up to the page size: where the first byte lies is a multiple of it, as NumPy and
+            vector instructions want for wider items. The bytes then end up to ``align`` - 1 bytes before their slot or
+            page does; those are zeros, checked with the canary. Above 16 the buffer has pages of its own.
         policy: A :class:`~strongroom.Policy`; ``None`` stands for the operator's (``STRONGROOM_POLICY``), the
             program's (:func:`~strongroom.configure`), or what the system can give by default.
 

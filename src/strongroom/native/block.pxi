@@ -14,7 +14,7 @@ cdef class Keeper:
 
 
 cdef class Block(Keeper):
-    """Block(size, *, backing="auto", isolated=None, policy=None)
+    """Block(size, *, backing="auto", isolated=None, policy=None, align=1)
 --
 
 Memory that holds one secret: pages of its own, or a slot; ``LockedBuffer`` is its public face. The first lines are where
@@ -24,6 +24,7 @@ inspect.signature() looks.
     cdef sr_slot place        # where the secret is; its home is NULL where the pages are its own
     cdef sr_block *pages      # its own, from malloc, or NULL
     cdef size_t size
+    cdef size_t tail          # zeros between the secret's last byte and its memory's, where its first is to be aligned
     cdef uint64_t generation
     cdef uint64_t purges
     cdef int readers, writers          # open accesses
@@ -36,13 +37,15 @@ inspect.signature() looks.
     cdef sr_backing kept_in
     cdef object __weakref__
 
-    def __cinit__(self, size, *, backing=_AUTO, isolated=None, policy=None):
+    def __cinit__(self, size, *, backing=_AUTO, isolated=None, policy=None, align=_UNALIGNED):
         cdef sr_error error
         self.size = _checked_size(size)
         self.purges = _purges
+        if align is not _UNALIGNED:
+            isolated = _align(self, align, isolated)
         if (_usual_proven and backing is _AUTO and isolated is None and policy is None
-                and self.size <= SR_SLOT_MAX_SIZE and sr_pool_take_ready(
-                    self.size, _usual_backing, _usual_required, _usual_proven, &self.place)):
+                and self.size + self.tail <= SR_SLOT_MAX_SIZE and sr_pool_take_ready(
+                    self.size + self.tail, _usual_backing, _usual_required, _usual_proven, &self.place)):
             self.is_slot = True
             self.kept_in = _usual_backing
             self.generation = sr_generation()
@@ -76,6 +79,10 @@ inspect.signature() looks.
 
     @cython.final
     cdef bint is_intact(self) noexcept:
+        cdef size_t i
+        for i in range(self.tail):
+            if self.place.data[self.size + i]:
+                return False
         return sr_slot_is_intact(&self.place) if self.is_slot else sr_block_is_intact(self.pages)
 
     @cython.final
@@ -89,7 +96,7 @@ inspect.signature() looks.
     cdef int wipe(self) except -1:
         cdef sr_error error
         if self.is_slot:
-            if not sr_slot_is_intact(&self.place):
+            if not self.is_intact():
                 sr_blocks_die(SR_DAMAGED_CANARY)
             sr_os_wipe(self.place.data, self.size)
         elif sr_block_wipe(self.pages, &error):

@@ -1,6 +1,11 @@
 # How a block comes by its memory: the plan, the lock limit, waiting. A part of _native.pyx.
 
 cdef str _AUTO = "auto"
+cdef object _UNALIGNED = 1
+
+#: Slots begin at multiples of this, and the memory of a secret ends where one begins.
+cdef enum:
+    SLOT_ALIGNMENT = 16
 
 #: What plan() last said of small secrets for which nothing special was asked. Good as long as there are free slots:
 #: whoever needs new pages asks again.
@@ -30,11 +35,13 @@ cdef int _obtain(Block block, object backing, object isolated, object policy) ex
     cdef unsigned required, proven
     cdef int failed
     cdef size_t size
-    is_secretmem, may_fall_back, required, block.is_slot, proven = _host.plan(block.size, backing, isolated, policy)
+    is_secretmem, may_fall_back, required, block.is_slot, proven = _host.plan(
+        block.size + block.tail, backing, isolated, policy)
     _begin()
     block.generation = sr_generation()
     block.is_doomed = True  # whoever finds it before it is made (the collector lists some) gets nothing out of it
-    size = _page_size if block.is_slot else (block.size + SR_CANARY_SIZE + _page_size - 1) // _page_size * _page_size
+    size = _page_size if block.is_slot else (
+        block.size + block.tail + SR_CANARY_SIZE + _page_size - 1) // _page_size * _page_size
     failed = _create(block, is_secretmem, may_fall_back, required, &error)
     if _lacks_lock(block, failed, &error) and _give_up_idle():
         failed = _create_again(block, failed, is_secretmem, may_fall_back, required, &error)
@@ -88,13 +95,13 @@ cdef int _attempt(Block block, bint is_secretmem, bint may_fall_back, unsigned r
 cdef int _take(Block block, sr_backing backing, unsigned required, sr_error *error) noexcept nogil:
     cdef sr_block *pages
     if block.is_slot:
-        return sr_pool_take(block.size, backing, required, &block.place, error)
+        return sr_pool_take(block.size + block.tail, backing, required, &block.place, error)
     pages = <sr_block *>malloc(sizeof(sr_block))
     if pages == NULL:
         error.call = b"malloc"
         error.code = SR_UNSUPPORTED
         return -1
-    if sr_block_create(pages, block.size, backing, required, error):
+    if sr_block_create(pages, block.size + block.tail, backing, required, error):
         free(pages)
         return -1
     block.pages = pages
@@ -133,3 +140,20 @@ cdef Py_ssize_t _idle_count() except -1:
     for room in _idle_rooms:
         count += room.generation == sr_generation()
     return count
+
+
+cdef object _align(Block block, object align, object isolated):
+    """Leave as much behind the secret as makes its first byte lie at a multiple of this; return what isolated is then."""
+    if isinstance(align, bool) or not PyIndex_Check(align):
+        raise TypeError(f"align must be an integer number of bytes, not {_describe(align)}")
+    number = _whole(align, "align")
+    if not 1 <= number <= _page_size or number & (number - 1):
+        raise ValueError(f"align must be a power of two from 1 to {_page_size:,} bytes, not {_counted(number)}")
+    if number > SLOT_ALIGNMENT:
+        if isolated is False:
+            raise ValueError(f"shared pages align to {SLOT_ALIGNMENT} bytes at most, not {number:,}: leave isolated out")
+        isolated = True
+    block.tail = -block.size % <size_t>number
+    if block.size + block.tail > MAX_SIZE:
+        raise ValueError(f"size must be from 1 to {MAX_SIZE:,} bytes, alignment included, not {block.size:,}")
+    return isolated

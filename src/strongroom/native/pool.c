@@ -194,6 +194,7 @@ static unsigned shard_of_thread(void)
 
 int sr_pool_take_ready(size_t size, sr_backing backing, unsigned required, unsigned proven, sr_slot *slot)
 {
+    slot->home = NULL;
     return take_free(shard_of_thread(), kind_for(size), size, backing, required, proven, slot);
 }
 
