@@ -71,7 +71,6 @@ except LockLimitError as error:
 #: Mappings are used up one page each, writable beside closed, and then a few are given back, two by two. A region has
 #: pages of every kind side by side, so that some changes move a boundary and others need a mapping more.
 FULL = """
-import re
 from strongroom import vm
 FREED = 3
 P = vm.PAGE_SIZE
@@ -99,21 +98,34 @@ ACTS = {
     "decommit the middle of a run": lambda region: region.decommit(3 * P, P),
     "lock the middle of runs": lambda region: region.lock(3 * P, 10 * P),
 }
-LINE = re.compile(rb"^([0-9a-f]+)-([0-9a-f]+) (....) ", re.MULTILINE)
 text = bytearray(128 * most)  # once and for all: while no mapping is left Python gets no memory for it either
+def line_of(address, length):
+    "Where the line of the mapping at or above an address begins: they are sorted, and reading 65,530 takes too long."
+    low, high = 0, length
+    while low < high:
+        middle = (low + high) // 2
+        start, end = text.rfind(b"\\n", 0, middle) + 1, text.index(b"\\n", middle) + 1
+        if int(text[start:end].split()[0].split(b"-")[1], 16) <= address:
+            low = end
+        else:
+            high = start
+    return low
 def look(region):
     words, length = [], 0
     file = os.open("/proc/self/maps", os.O_RDONLY)
     while got := os.readv(file, [memoryview(text)[length:]]):
         length += got
     os.close(file)
-    near = f"{region.address:x}"[:6] + "|" + f"{region.address - (1 << 24):x}"[:6]
-    pattern = f"^(?:{near}).*$".encode()  # reading all 65,530 lines would take too long
-    for start in re.findall(pattern, memoryview(text)[:length], re.MULTILINE):
-        low, high, permissions = LINE.match(start).groups()
-        low, high = max(int(low, 16), region.address), min(int(high, 16), region.address + region.size)
-        if low < high:
-            words += [permissions.decode()] * ((high - low) // P)
+    start = line_of(region.address, length)
+    while start < length:
+        end = text.index(b"\\n", start) + 1
+        bounds, permissions = text[start:end].split()[:2]
+        low, high = (int(bound, 16) for bound in bounds.split(b"-"))
+        if low >= region.address + region.size:
+            break
+        low, high = max(low, region.address), min(high, region.address + region.size)
+        words += [permissions.decode()] * ((high - low) // P)
+        start = end
     assert len(words) == 20
     return words, region.pages(), observed.status_size("VmLck"), [
         ctypes.string_at(region.address + page * P, P) == b"A" * P for page in range(2, 14)
