@@ -71,6 +71,7 @@ except LockLimitError as error:
 #: Mappings are used up one page each, writable beside closed, and then a few are given back, two by two. A region has
 #: pages of every kind side by side, so that some changes move a boundary and others need a mapping more.
 FULL = """
+from bisect import bisect_right
 from strongroom import vm
 FREED = 3
 P = vm.PAGE_SIZE
@@ -99,24 +100,17 @@ ACTS = {
     "lock the middle of runs": lambda region: region.lock(3 * P, 10 * P),
 }
 text = bytearray(128 * most)  # once and for all: while no mapping is left Python gets no memory for it either
-def line_of(address, length):
-    "Where the line of the mapping at or above an address begins: they are sorted, and reading 65,530 takes too long."
-    low, high = 0, length
-    while low < high:
-        middle = (low + high) // 2
-        start, end = text.rfind(b"\\n", 0, middle) + 1, text.index(b"\\n", middle) + 1
-        if int(text[start:end].split()[0].split(b"-")[1], 16) <= address:
-            low = end
-        else:
-            high = start
-    return low
+def end_at(position):
+    "Where the mapping ends that the line around this position tells of."
+    start = text.rfind(b"\\n", 0, position) + 1
+    return int(text[text.index(b"-", start) + 1:text.index(b" ", start)], 16)
 def look(region):
     words, length = [], 0
     file = os.open("/proc/self/maps", os.O_RDONLY)
     while got := os.readv(file, [memoryview(text)[length:]]):
         length += got
     os.close(file)
-    start = line_of(region.address, length)
+    start = bisect_right(range(length), region.address, key=end_at)  # reading all 65,530 lines would take too long
     while start < length:
         end = text.index(b"\\n", start) + 1
         bounds, permissions = text[start:end].split()[:2]

@@ -83,6 +83,7 @@ sr_answer sr_do_copy(sr_region *region, sr_request *request)
 sr_answer sr_region_copy(const sr_region *region, sr_request *request)
 {
     char *place = region->address + request->offset;
+    request->page = request->found = 0; /* as sr_region_do does: no page's protection is why the copying fails */
     if (request->memory == NULL && request->verb != SR_FILL) { /* only to be told whether it could be */
         return SR_DONE;
     }

@@ -213,7 +213,6 @@ cdef class AddressSpace:
         outcome = self.do(&hold)
         hold.verb = SR_UNHOLD
         if outcome == SR_DONE:
-            request.page = request.found = 0
             with nogil:
                 outcome = sr_region_copy(&self.region, request)
             hold.size = 0
