@@ -2,7 +2,8 @@
 # cython: embedsignature=True, embedsignature.format=clinic
 """The one door between Python and the native layer: argument checks, errors, and the types that hold secrets.
 
-Five nouns. A **Block** owns guarded pages, or a slot of pages that many share (one secret). An **Access** is one use of a block, from entering a ``with``
+Five nouns. A **Block** owns guarded pages, or a slot of pages that many share (one secret); to users it is a
+**LockedBuffer**. An **Access** is one use of a block, from entering a ``with``
 to leaving it; what the user gets inside is a **View**. A **Sealed** owns ciphertext and borrows a block, its *room*,
 for as long as at least one access to it is open. A **Region** is address space with the page states of Windows; it keeps
 no secrets, and shares the View. A **Section** is memory that a MappedView shows, a file's or shared by its name, and a
@@ -95,8 +96,8 @@ def install_host(host):
     ``host.refusal(call, code, is_lock_limit, requested, note="")`` returns the exception to raise; ``host.waiting(policy,
     call, requested)`` gives an item for each further try at the lock limit, ``host.wait_note(policy, requested)`` says
     what came of it, and ``host.freed()`` hears that locked memory was given back; ``host.verify(block, policy)`` raises
-    or warns of what a new block does not have; ``host.keepers(start, end)`` returns words for what still refers to
-    that memory.
+    or warns of what a new block does not have, and ``host.collect(block)`` returns evidence for all it has;
+    ``host.keepers(start, end)`` returns words for what still refers to that memory.
     """
     global _host
     _host = host
@@ -196,6 +197,7 @@ include "native/block.pxi"
 include "native/stats.pxi"
 include "native/view.pxi"
 include "native/sealed.pxi"
+include "native/locked.pxi"
 include "native/ending.pxi"
 include "native/sources.pxi"
 include "native/protection.pxi"

@@ -303,7 +303,11 @@ def test_looking_at_everything_of_a_destroyed_buffer() -> None:
                             value()
                     except Exception:
                         pass
-                for call in (lambda: buffer._prove(1), lambda: buffer._distrust(1), lambda: buffer._holds(b"x")):
+                for call in (
+                    lambda: buffer._prove(1),
+                    lambda: buffer._distrust(1),
+                    lambda: buffer.move_from(bytearray(1)),
+                ):
                     try:
                         call()
                     except (DestroyedError, ForkedError):

@@ -6,9 +6,9 @@ Importing this package tells the native layer whom to ask about backings, limits
 from __future__ import annotations
 
 from strongroom import _native
+from strongroom._native import LockedBuffer
 from strongroom.buffers import planning
 from strongroom.buffers.lifecycle import purge, stats
-from strongroom.buffers.locked import LockedBuffer
 from strongroom.buffers.settings import configure
 
 __all__ = ["LockedBuffer", "configure", "purge", "stats"]

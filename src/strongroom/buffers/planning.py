@@ -16,6 +16,7 @@ from strongroom import _native, guarantees
 from strongroom._os import LOCKS_INACCESSIBLE_PAGES, PLATFORM, limits, power
 from strongroom.buffers import evidence, settings
 from strongroom.buffers import keepers as search
+from strongroom.buffers.evidence import collect
 from strongroom.buffers.promises import STEP_OF
 from strongroom.buffers.waiting import freed, is_limit, wait_note, waiting
 from strongroom.exceptions import (
@@ -28,7 +29,7 @@ from strongroom.exceptions import (
 )
 from strongroom.policy import PLAIN, Policy
 
-__all__ = ["SMALL_MAX_SIZE", "freed", "keepers", "plan", "refusal", "verify", "wait_note", "waiting"]
+__all__ = ["SMALL_MAX_SIZE", "collect", "freed", "keepers", "plan", "refusal", "verify", "wait_note", "waiting"]
 
 #: Up to this many bytes ``backing="auto"`` prefers secret memory. A page of it costs ~20 us to fault in and splits the
 #: kernel's own map of RAM for good: too low, and keys and passwords lose the stronger backing; too high, and one large

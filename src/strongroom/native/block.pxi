@@ -14,27 +14,23 @@ cdef class Keeper:
 
 
 cdef class Block(Keeper):
-    """Block(size, *, backing="auto", isolated=None, policy=None, align=1)
---
-
-Memory that holds one secret: pages of its own, or a slot; ``LockedBuffer`` is its public face. The first lines are where
-inspect.signature() looks.
-    """
+    """Memory that holds one secret: pages of its own, or a slot; ``LockedBuffer`` is its public face."""
 
     cdef sr_slot place        # where the secret is; its home is NULL where the pages are its own
     cdef sr_block *pages      # its own, from malloc, or NULL
     cdef size_t size
-    cdef size_t tail          # zeros between the secret's last byte and its memory's, where its first is to be aligned
     cdef uint64_t generation
     cdef uint64_t purges
     cdef int readers, writers          # open accesses
     cdef int exports                   # buffers handed out and not yet given back
     cdef int writable_exports          # of these, those that may be written to
-    cdef bint is_room                  # lent to Sealed objects, stays READ_WRITE, goes back to the pool
-    cdef bint is_doomed                # destroyed while somebody uses it: give back when the last one ends
-    cdef bint frozen                   # opens for reading only
-    cdef bint is_slot                  # shares its pages
-    cdef sr_backing kept_in
+    cdef unsigned tail                 # zeros between the secret's last byte and its memory's, see _align
+    # Small ones last: there may be very many of these objects, and each byte is one of every one of them.
+    cdef unsigned char is_room         # lent to Sealed objects, stays READ_WRITE, goes back to the pool
+    cdef unsigned char is_doomed       # destroyed while somebody uses it: give back when the last one ends
+    cdef unsigned char frozen          # opens for reading only
+    cdef unsigned char is_slot         # shares its pages
+    cdef unsigned char kept_in         # sr_backing
     cdef object __weakref__
 
     def __cinit__(self, size, *, backing=_AUTO, isolated=None, policy=None, align=_UNALIGNED):
@@ -73,6 +69,7 @@ inspect.signature() looks.
         else:
             free(self.pages)
 
+    @cython.final
     cdef const sr_block *home(self) noexcept:
         """The pages it lies in, its own or shared ones. Not for one that was destroyed, or inherited by a child."""
         return sr_slot_pages(&self.place) if self.is_slot else self.pages
@@ -93,6 +90,7 @@ inspect.signature() looks.
             _raise(&error)
         return 0
 
+    @cython.final
     cdef int wipe(self) except -1:
         cdef sr_error error
         if self.is_slot:
@@ -103,11 +101,13 @@ inspect.signature() looks.
             _raise(&error)
         return 0
 
+    @cython.final
     cdef int give_back(self) except -1:
         self.put_back()
         _tell_waiting()
         return 0
 
+    @cython.final
     cdef int put_back(self) except -1:
         cdef sr_error error
         if self.is_slot:
@@ -191,7 +191,25 @@ inspect.signature() looks.
             "all other secrets, until that is released.")
 
     def open(self, str mode="r"):
-        """Return the access for a ``with`` block: ``"r"`` to read, ``"rw"`` to read and write."""
+        """Return the access for a ``with`` block, which gives a View of the bytes and closes them at its end.
+
+        Args:
+            mode: ``"r"`` to read, ``"rw"`` to read and write.
+
+        Returns:
+            What ``with`` takes; nothing is open before it. Any number of them may be open at a time, in any thread.
+
+        Raises:
+            ValueError, TypeError: Another mode; raised here. The rest is raised by ``with``:
+            AccessError: ``"rw"`` of what is frozen.
+            BufferError: A buffer of an earlier block is still kept; says who holds it.
+            DestroyedError, ForkedError, PurgedError: There is nothing to open any more.
+            SystemCallError: The system refuses to change the pages' protection.
+
+        Does not protect against: whoever reads this process's memory meanwhile; copies made of the View.
+
+        Version added: 0.1.
+        """
         if mode == "r":
             return _new_access(self, None, False)
         if mode == "rw":
@@ -199,7 +217,15 @@ inspect.signature() looks.
         raise ValueError(f"mode must be 'r' or 'rw', not another str of {len(mode)} characters")
 
     def destroy(self):
-        """Wipe the memory and give it back; doing it twice is fine."""
+        """Wipe the memory and give it back; doing it twice is fine, and so is a child that never had it.
+
+        Raises:
+            BufferError: A block has it open; leave that first. Where only a buffer is kept, the bytes are wiped at once and
+                the memory goes when that is released.
+            SystemCallError: The system does not take the pages back; the bytes are wiped.
+
+        Version added: 0.1.
+        """
         if self.place.data == NULL or self.is_doomed or self.generation != sr_generation():
             return
         if self.readers or self.writers:
@@ -212,7 +238,14 @@ inspect.signature() looks.
             self.give_back()
 
     def freeze(self):
-        """Let it be opened for reading only, until ``melt()``; doing it twice is fine."""
+        """Let it be opened for reading only, until ``melt()``; doing it twice is fine.
+
+        Raises:
+            BufferError: A block or a kept buffer may still write to it.
+            DestroyedError, ForkedError, PurgedError: There is nothing to freeze.
+
+        Version added: 0.1.
+        """
         self.require_usable()
         if self.writers:
             raise BufferError(f"{self.writers} open block(s) may still write to this {type(self).__name__}: leave them")
@@ -221,7 +254,13 @@ inspect.signature() looks.
         self.frozen = True
 
     def melt(self):
-        """Let it be opened for writing again; doing it twice is fine."""
+        """Let it be opened for writing again; doing it twice is fine.
+
+        Raises:
+            DestroyedError, ForkedError, PurgedError: There is nothing to melt.
+
+        Version added: 0.1.
+        """
         self.require_usable()
         self.frozen = False
 
@@ -239,23 +278,23 @@ inspect.signature() looks.
 
     @property
     def is_destroyed(self):
-        """Whether the memory was given back."""
-        return self.place.data == NULL or self.is_doomed
+        """Whether the memory was given back. Version added: 0.1."""
+        return self.place.data == NULL or self.is_doomed != 0
 
     @property
     def is_frozen(self):
-        """Whether it opens for reading only."""
-        return self.frozen
+        """Whether it opens for reading only. Version added: 0.1."""
+        return self.frozen != 0
 
     @property
     def is_isolated(self):
-        """Whether it has pages of its own between guard pages; small ones share theirs."""
-        return not self.is_slot
+        """Whether it has pages of its own between guard pages; small ones share theirs. Version added: 0.1."""
+        return self.is_slot == 0
 
     @property
     def backing(self):
-        """How the memory is held: ``"locked"`` or ``"secretmem"``."""
-        return _backing_name(self.kept_in)
+        """How the memory is held: ``"locked"`` or ``"secretmem"``. Version added: 0.1."""
+        return _backing_name(<sr_backing>self.kept_in)
 
     def __len__(self):
         return self.size
@@ -273,15 +312,6 @@ inspect.signature() looks.
                 self.home().outcomes[SR_STEP_LOCK].call != NULL):
             state += ", NOT LOCKED (the policy allowed it)"
         return f"<{type(self).__name__} {self.size} bytes, {self.backing}, {state}>"
-
-    def _holds(self, thing):
-        """Whether a buffer lies in this memory, or reaches into it."""
-        cdef Py_buffer buffer
-        PyObject_GetBuffer(thing, &buffer, PyBUF_FULL_RO)
-        start = <size_t>buffer.buf
-        end = start + <size_t>buffer.len
-        PyBuffer_Release(&buffer)
-        return start < <size_t>self.place.data + self.size and <size_t>self.place.data < end
 
     def _proven(self):
         """Bits for promises that were read back for these pages; only whoever reads them back knows what they mean."""
@@ -310,16 +340,3 @@ inspect.signature() looks.
             steps[STEPS[i]] = None if outcome.call == NULL else (outcome.call.decode(), outcome.code)
         start = <size_t>pages.pages
         return start, start + pages.pages_size, steps
-
-
-cdef object _is_equal(Keeper mine, object other):
-    """In constant time for equal lengths; what is no memory at all is left to the other's own opinion."""
-    if isinstance(other, str):
-        raise TypeError(f"a {type(mine).__name__} holds bytes: compare it with bytes, not with str")
-    if not (isinstance(other, Keeper) or PyObject_CheckBuffer(other)):
-        return NotImplemented
-    with mine.open() as left:
-        if isinstance(other, Keeper):
-            with other.open() as right:
-                return _compare_digest(left, right)
-        return _compare_digest(left, other)

@@ -65,7 +65,7 @@ cdef int _obtain(Block block, object backing, object isolated, object policy) ex
     block.is_doomed = False
     _host.verify(block, policy)
     if proven:
-        _usual_backing = block.kept_in
+        _usual_backing = <sr_backing>block.kept_in
         _usual_required = required
         _usual_proven = proven
     return 0

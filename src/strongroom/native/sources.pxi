@@ -11,14 +11,6 @@ def buffer_start(thing):
     return <size_t>buffer.buf
 
 
-def wipe_buffer(target):
-    """Overwrite a writable contiguous buffer with zeros, wherever it lies."""
-    cdef Py_buffer buffer
-    PyObject_GetBuffer(target, &buffer, PyBUF_WRITABLE)
-    sr_os_wipe(buffer.buf, buffer.len)
-    PyBuffer_Release(&buffer)
-
-
 def fill_random(View view not None):
     """Fill a writable View from the operating system's generator."""
     cdef sr_error error

@@ -204,7 +204,7 @@ cdef class View:
 
     @property
     def readonly(self):
-        """Whether assignment is refused."""
+        """Whether assignment is refused. Version added: 0.1."""
         self.access.require_open()
         return not self.access.writable
 

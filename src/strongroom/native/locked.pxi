@@ -1,21 +1,10 @@
-"""``LockedBuffer``: one secret in locked memory, in a slot of shared pages or in guarded pages of its own."""
+# LockedBuffer: the public face of a block. A part of _native.pyx.
 
-from __future__ import annotations
+cdef class LockedBuffer(Block):
+    """LockedBuffer(size, *, backing="auto", isolated=None, policy=None, align=1)
+--
 
-from strongroom import _native
-from strongroom.buffers import evidence  # now: a child forked while a thread imports it would wait for ever
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing_extensions import Buffer
-
-    from strongroom.guarantees import Guarantees
-
-__all__ = ["LockedBuffer"]
-
-
-class LockedBuffer(_native.Block):
-    """Keep bytes in memory that stays out of swap, core dumps, forked children and freed heap.
+Keep bytes in memory that stays out of swap, core dumps, forked children and freed heap.
 
         with LockedBuffer(32) as key:
             with key.open("rw") as view:
@@ -66,9 +55,7 @@ class LockedBuffer(_native.Block):
     Version added: 0.1.
     """
 
-    __slots__ = ()
-
-    def copy_from(self, source: Buffer | LockedBuffer | _native.Sealed, offset: int = 0) -> None:
+    def copy_from(self, source, offset=0):
         """Copy bytes into this buffer and leave the source as it is.
 
         Args:
@@ -86,13 +73,13 @@ class LockedBuffer(_native.Block):
 
         Version added: 0.1.
         """
-        if isinstance(source, LockedBuffer | _native.Sealed):
+        if isinstance(source, Keeper):
             with source.open() as view:
-                self._put(view, offset)
+                self.put(view, offset)
         else:
-            self._put(source, offset)
+            self.put(source, offset)
 
-    def move_from(self, source: Buffer | LockedBuffer, offset: int = 0) -> None:
+    def move_from(self, source, offset=0):
         """Copy bytes into this buffer, then overwrite the source with zeros.
 
         Args:
@@ -115,28 +102,18 @@ class LockedBuffer(_native.Block):
             raise ValueError("a buffer cannot be moved into itself, nor can a part of it")
         if isinstance(source, LockedBuffer):
             with source.open("rw") as view:
-                self._put(view, offset)
-                _native.wipe_buffer(view)
+                self.put(view, offset)
+                _wipe_buffer(view)
             return
-        if isinstance(source, _native.Sealed) or memoryview(source).readonly:
+        if isinstance(source, Sealed) or memoryview(source).readonly:
             raise TypeError(
-                f"{type(source).__name__} cannot be overwritten: copy_from() takes it and leaves the original"
-            )
-        if self._holds(source):
+                f"{type(source).__name__} cannot be overwritten: copy_from() takes it and leaves the original")
+        if self.holds(source):
             raise ValueError("a buffer cannot be moved into itself, nor can a part of it")
-        self._put(source, offset)
-        _native.wipe_buffer(source)
+        self.put(source, offset)
+        _wipe_buffer(source)
 
-    def _put(self, source: Buffer, offset: int) -> None:
-        """Copy a buffer's bytes to an offset; they fit or nothing is done."""
-        size = memoryview(source).nbytes
-        start = _native.checked_number(offset, "offset")
-        if start + size > len(self):
-            raise ValueError(f"{size:,} bytes at offset {start:,} do not fit into {len(self):,} bytes")
-        with self.open("rw") as view:
-            view[start : start + size] = source
-
-    def guarantees(self) -> Guarantees:
+    def guarantees(self):
         """Ask the operating system what this buffer really has, now.
 
         Returns:
@@ -152,4 +129,47 @@ class LockedBuffer(_native.Block):
 
         Version added: 0.1.
         """
-        return evidence.collect(self)
+        return _host.collect(self)
+
+    @cython.final
+    cdef int put(self, object source, object offset) except -1:
+        """Copy a buffer's bytes to an offset; they fit or nothing is done."""
+        size = memoryview(source).nbytes
+        start = checked_number(offset, "offset")
+        if start + size > self.size:
+            raise ValueError(f"{size:,} bytes at offset {start:,} do not fit into {self.size:,} bytes")
+        with self.open("rw") as view:
+            view[start:start + size] = source
+        return 0
+
+    @cython.final
+    cdef bint holds(self, object thing) except -1:
+        """Whether a buffer lies in this memory, or reaches into it."""
+        cdef Py_buffer buffer
+        PyObject_GetBuffer(thing, &buffer, PyBUF_FULL_RO)
+        start = <size_t>buffer.buf
+        end = start + <size_t>buffer.len
+        PyBuffer_Release(&buffer)
+        return start < <size_t>self.place.data + self.size and <size_t>self.place.data < end
+
+
+cdef int _wipe_buffer(object target) except -1:
+    """Overwrite a writable contiguous buffer with zeros, wherever it lies."""
+    cdef Py_buffer buffer
+    PyObject_GetBuffer(target, &buffer, PyBUF_WRITABLE)
+    sr_os_wipe(buffer.buf, buffer.len)
+    PyBuffer_Release(&buffer)
+    return 0
+
+
+cdef object _is_equal(Keeper mine, object other):
+    """In constant time for equal lengths; what is no memory at all is left to the other's own opinion."""
+    if isinstance(other, str):
+        raise TypeError(f"a {type(mine).__name__} holds bytes: compare it with bytes, not with str")
+    if not (isinstance(other, Keeper) or PyObject_CheckBuffer(other)):
+        return NotImplemented
+    with mine.open() as left:
+        if isinstance(other, Keeper):
+            with other.open() as right:
+                return _compare_digest(left, right)
+        return _compare_digest(left, other)
