@@ -14,6 +14,7 @@ Importing this changes nothing in the process: no lock, no limit, no handler, un
 
 from __future__ import annotations
 
+from strongroom import _main_only  # noqa: F401, first: what comes next is loaded once for all interpreters
 from strongroom._native import Access, View
 from strongroom.buffers import LockedBuffer, configure, purge, stats
 from strongroom.exceptions import (

@@ -1,7 +1,7 @@
 # What the C layer declares, as far as _native.pyx uses it; the headers say what each thing means.
 
 from cpython.object cimport PyObject
-from libc.stdint cimport int64_t, intptr_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, intptr_t, uint64_t
 
 cdef extern from "Python.h":
     int Py_AtExit(void (*function)() noexcept)
@@ -64,6 +64,7 @@ cdef extern from "native/sr_os.h" nogil:
     int sr_os_unlock(void *address, size_t size, sr_error *error)
 
 cdef extern from "native/sr_os_signals.h" nogil:
+    void sr_os_add(volatile int32_t *number, int32_t change)
     int sr_os_wipe_before(int number, void (*wipe)(int is_last) noexcept nogil, sr_error *error)
 
 cdef extern from "native/sr_os_mapping.h" nogil:
@@ -127,7 +128,8 @@ cdef extern from "native/guarded.h" nogil:
     enum:
         SR_WALK_LIVES_ON
         SR_WALK_LAST
-    void sr_blocks_wipe_at_once(int why)
+    void sr_blocks_await_walk()
+    void sr_blocks_wipe_at_once(int why, volatile int32_t *count)
     ctypedef struct sr_block_totals:
         size_t isolated
         size_t pages_size[SR_BACKING_COUNT]
@@ -145,6 +147,7 @@ cdef extern from "native/pool.h" nogil:
         unsigned char *data
     int sr_pool_take(size_t size, sr_backing backing, unsigned required, sr_slot *slot, sr_error *error)
     int sr_pool_take_ready(size_t size, sr_backing backing, unsigned required, unsigned proven, sr_slot *slot)
+    int sr_pool_take_free(size_t size, sr_backing backing, unsigned required, sr_slot *slot)
     void sr_pool_give(sr_slot *slot)
     int sr_slot_is_intact(const sr_slot *slot)
     const sr_block *sr_slot_pages(const sr_slot *slot)

@@ -25,15 +25,15 @@ from cpython.buffer cimport (
 )
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.dict cimport PyDict_GetItem
-from cpython.exc cimport PyErr_CheckSignals, PyErr_WarnEx
+from cpython.exc cimport PyErr_CheckSignals, PyErr_Clear, PyErr_WarnEx
 from cpython.long cimport PyLong_AsLongLongAndOverflow, PyLong_CheckExact
 from cpython.number cimport PyIndex_Check, PyNumber_AsSsize_t, PyNumber_Index
 from cpython.object cimport PyObject
 from cpython.pythread cimport PyThread_get_thread_ident
-from cpython.ref cimport Py_INCREF
+from cpython.ref cimport Py_DECREF, Py_INCREF
 from cpython.slice cimport PySlice_Unpack, PySlice_AdjustIndices
-from libc.errno cimport ENOSYS
-from libc.stdint cimport SIZE_MAX, UINTPTR_MAX, intptr_t, uint64_t
+from libc.errno cimport EMFILE, ENFILE, ENOMEM, ENOSYS
+from libc.stdint cimport SIZE_MAX, UINTPTR_MAX, int32_t, intptr_t, uint64_t
 from libc.stdlib cimport free, malloc, realloc
 from libc.string cimport memmove, memset
 
@@ -77,9 +77,10 @@ cdef enum:
 cdef enum:
     ROOMS_KEPT = 4
 
+cdef list _bells = []           # of the threads that wait at the lock limit, see strongroom.buffers.waiting
 cdef object _host = None        # what strongroom.buffers knows and this layer does not; see install_host
 cdef bint _has_begun = False
-cdef uint64_t _purges = 0       # how often purge() ran; a block remembers the number it was made under
+cdef volatile int32_t _purges = 0  # how often purge() ran; a block remembers the number it was made under
 cdef list _idle_rooms = []
 cdef uint64_t _next_identity = 1
 cdef sr_sealer _sealer          # zeroed: no key
@@ -95,7 +96,7 @@ def install_host(host):
     found to keep what these bits stand for;
     ``host.refusal(call, code, is_lock_limit, requested, note="")`` returns the exception to raise; ``host.waiting(policy,
     call, requested)`` gives an item for each further try at the lock limit, ``host.wait_note(policy, requested)`` says
-    what came of it, and ``host.freed()`` hears that locked memory was given back; ``host.verify(block, policy)`` raises
+    what came of it; ``host.verify(block, policy)`` raises
     or warns of what a new block does not have, and ``host.collect(block)`` returns evidence for all it has;
     ``host.keepers(start, end)`` returns words for what still refers to that memory.
     """
@@ -209,3 +210,4 @@ include "native/restoring.pxi"
 include "native/machine.pxi"
 include "native/section.pxi"
 include "native/mapping.pxi"
+include "native/frames.pxi"

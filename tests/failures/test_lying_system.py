@@ -72,6 +72,16 @@ told["allow"] = make(on_shortfall="allow")
     assert got["allow"] == []
 
 
+def test_nobody_takes_pages_for_each_that_goes_without() -> None:
+    """Where the lock is not done, and need not be, buffers share pages as ever."""
+    got = told(f"""
+{LIES["LOCKED"]}
+kept = [LockedBuffer(32, policy=Policy(on_shortfall="allow")) for _ in range(40)]
+told["arenas"] = len(strongroom.stats().arenas)
+""")
+    assert got["arenas"] <= 2
+
+
 def test_first_reads_once_for_a_recipe() -> None:
     """The first buffer of a kind is read back, the next hundred are not; another kind is read by itself."""
     got = told("""

@@ -55,6 +55,22 @@ print(inside("import strongroom"))
     assert "works in the main interpreter of a process only" in out or "has no sub-interpreters" in out, out
 
 
+def test_what_was_refused_there_works_here() -> None:
+    """The main interpreter can still have it, as the error says."""
+    code = f"""
+import sys
+class children:
+    def skip(reason): print("works"); sys.exit()
+{SUB}
+inside("import strongroom")
+import strongroom
+strongroom.LockedBuffer(8).destroy()
+print("works")
+"""
+    out = succeed(f"import subprocess\nprint(subprocess.run([sys.executable, '-c', {code!r}], capture_output=True))")
+    assert "stdout=b'works" in out, out
+
+
 @pytest.mark.parametrize(
     "kept",
     [

@@ -155,8 +155,12 @@ def test_purges_from_many_threads() -> None:
             for turn in range(150):
                 try:
                     secret = Secret.build(64, lambda view: view.__setitem__(slice(None), content))
-                    with LockedBuffer(64) as buffer, buffer.open("rw") as view:
-                        view[:] = content
+                    for isolated in (True, False):
+                        buffer = LockedBuffer(64, isolated=isolated)
+                        with buffer.open("rw") as view:
+                            view[:] = content
+                        if buffer != content:
+                            wrong.append(number)
                     if secret.reveal() != content:
                         wrong.append(number)
                     if number == 0 and turn % 5 == 0:

@@ -88,8 +88,21 @@ def test_a_policy_that_requires_guards_gets_them() -> None:
     """By own pages, unless sharing was asked for: then it is refused before anything is made."""
     policy = Policy(require=[guarantees.LOCKED, guarantees.GUARDED])
     assert LockedBuffer(32, policy=policy).is_isolated
-    with pytest.raises(UnsupportedError, match="isolated=False cannot give GUARDED"):
+    with pytest.raises(UnsupportedError, match="in shared pages cannot give GUARDED; isolated=True can"):
         LockedBuffer(32, isolated=False, policy=policy)
+
+
+@needs.linux
+def test_the_error_says_which_argument_would_do() -> None:
+    """Of what cannot be given it names the way that can, and only arguments that make a difference."""
+    stronger = Policy(require=[guarantees.UNREADABLE_BY_OTHERS])
+    with pytest.raises(UnsupportedError, match="cannot give UNREADABLE_BY_OTHERS; backing='secretmem' can"):
+        LockedBuffer(32, backing="locked", policy=stronger)
+    both = Policy(require=[guarantees.UNREADABLE_BY_OTHERS, guarantees.GUARDED])
+    with pytest.raises(UnsupportedError, match="isolated=True and backing='secretmem' can"):
+        LockedBuffer(32, backing="locked", isolated=False, policy=both)
+    with pytest.raises(UnsupportedError, match="nothing can on this system; the Policy can require less"):
+        LockedBuffer(32, policy=Policy(require=[guarantees.FIXED_LAYOUT]))
 
 
 def test_the_longest_free_is_taken_next() -> None:

@@ -220,3 +220,21 @@ def test_views_and_accesses_are_not_made_by_hand() -> None:
             kind()
         with pytest.raises(TypeError):
             type("Mine", (kind,), {})
+
+
+def test_a_view_is_no_number(buffer: LockedBuffer) -> None:
+    """``int`` would take it for digits, and quote all of it where they are none."""
+    with buffer.open() as view, pytest.raises(TypeError, match="never a number") as caught:
+        int(view)
+    assert "digits" not in str(caught.value)
+    with buffer.open() as view:
+        assert int.from_bytes(view) >= 0
+
+
+def test_a_mode_that_is_none_of_the_two(buffer: LockedBuffer) -> None:
+    """Each wrong mode is said to be wrong, None too."""
+    for wrong, kind in ((None, TypeError), ("w", ValueError), (1, TypeError)):
+        with pytest.raises(kind):
+            buffer.open(wrong)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="mode must be 'r' or 'rw', not None"):
+        buffer.open(None)  # type: ignore[arg-type]

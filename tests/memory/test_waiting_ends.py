@@ -43,6 +43,36 @@ told["waited"], told["used"] = time.monotonic() - begun, time.process_time() - u
     assert got["used"] < 0.3
 
 
+@needs.fork
+def test_a_childs_threads_hold_no_rooms_of_their_parents() -> None:
+    """Whoever has a Secret open does not wait; a new thread in a child, with the number of one of those, has none."""
+    got = told("""
+kept.clear()
+secret, is_open, may_end = Secret.random(8), threading.Event(), threading.Event()
+def hold():
+    with secret.open():
+        is_open.set()
+        may_end.wait()
+holder = threading.Thread(target=hold)
+holder.start()
+is_open.wait()
+reading, writing = os.pipe()
+pid = os.fork()
+if pid == 0:
+    seen = []
+    for _ in range(3):
+        thread = threading.Thread(target=lambda: seen.append(strongroom._native.holds_room()))
+        thread.start()
+        thread.join()
+    os.write(writing, b"y" if any(seen) else b"n")
+    os._exit(0)
+os.waitpid(pid, 0)
+told["in child"] = os.read(reading, 1).decode()
+may_end.set()
+""")
+    assert got["in child"] == "n"
+
+
 @pytest.mark.parametrize("isolated", [True, False])
 @pytest.mark.parametrize("word", ["raise", "allow"])
 def test_a_fork_while_it_waits(word: str, isolated: bool) -> None:

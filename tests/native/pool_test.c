@@ -171,7 +171,8 @@ static void test_growth(void)
     CHECK("and says how many there are, even if it may describe none", sr_pool_list(NULL, 0) == sums_of(0).arenas);
     give_all(slots, count);
     now = sums_of(SR_SLOT_MAX_SIZE);
-    CHECK("one of them stays for the next secret", now.arenas == 1 && now.taken == 0);
+    CHECK("one of them stays for the next secret, of one page", now.arenas == 1 && now.taken == 0
+                                                                     && now.pages_size == page);
     CHECK("trimming gives it back", sr_pool_trim() == now.pages_size && sr_pool_list(NULL, 0) == 0);
     CHECK("and has nothing more to give", sr_pool_trim() == 0);
 }

@@ -1,6 +1,6 @@
 """Every ``*_test.c`` beside this file, compiled with the native sources and run: plainly and under sanitizers.
 
-The users' build and the strictest one are made each time; ``STRONGROOM_ALL_BUILDS=1``, as ``.ci/run`` sets it, makes all.
+The users' build and the strictest one are made each time; ``STRONGROOM_ALL_BUILDS=1``, as in ``.ci/run``, makes all.
 
 The C programs check what the kernel says of them and print one line for each check. What clashes with AddressSanitizer
 (it replaces mlock by nothing, and moves local variables) they leave out there and say so; the plain builds have it all.

@@ -48,7 +48,11 @@ class Stats(
 
     def __str__(self) -> str:
         rows = [(name, value) for name, value in zip(self._fields, self, strict=True) if name != "arenas"]
-        lines = [f"{name:<14}  {'unknown' if value is None else format(value, ',')}" for name, value in rows]
+        unsaid = {"lock_limit": "none, or not known"}
+        lines = [
+            f"{name:<14}  {unsaid.get(name, 'not known') if value is None else format(value, ',')}"
+            for name, value in rows
+        ]
         for arena in self.arenas:
             lines.append(
                 f"arena           {arena.backing}, {arena.size:,} bytes, "

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import gc
 import sys
+import time
 
 from strongroom import _native
 
@@ -30,8 +31,11 @@ _module_of = type.__dict__["__module__"].__get__
 #: A code object's flag for function bodies, whose locals are no dictionary; inspect.CO_OPTIMIZED.
 _IS_FUNCTION = 0x1
 
-#: To a frame's copy of its locals: the frame's, our variable's, and the argument of sys.getrefcount.
-_OWN_REFERENCES = 3
+#: How long to search among all objects; they may be millions.
+_SEARCH_SECONDS = 1.0
+
+#: How many objects to look at between two looks at the clock.
+_OBJECTS_AT_A_TIME = 1000
 
 
 def _is_buffer_type(kind: type) -> bool:
@@ -62,7 +66,7 @@ def _is_inside(thing: object, start: int, end: int) -> bool:
 def _in_local(name: str, value: object, where: str, start: int, end: int) -> str | None:
     if _is_inside(value, start, end):
         return f"{type(value).__name__} in the local variable {name!r} of {where}"
-    if isinstance(value, list | tuple | set | dict):
+    if issubclass(type(value), list | tuple | set | dict):  # what it says of its class may be code of its own
         for thing in gc.get_referents(value):
             if _is_inside(thing, start, end):
                 kind = type(value).__name__
@@ -72,19 +76,19 @@ def _in_local(name: str, value: object, where: str, start: int, end: int) -> str
 
 def _in_frame(frame: FrameType, start: int, end: int) -> list[str]:
     code = frame.f_code
-    local_variables = frame.f_locals
-    if code.co_filename == __file__ or local_variables is frame.f_globals:
+    if code.co_filename == __file__:
         return []
+    if code.co_flags & _IS_FUNCTION:
+        variables = _native.local_variables(frame)
+    elif frame.f_locals is frame.f_globals:  # a module's: told as global variables
+        return []
+    else:
+        variables = list(frame.f_locals.items())
     found: list[str] = []
-    for name, value in list(local_variables.items()):
+    for name, value in variables:
         words = _in_local(name, value, f"{code.co_qualname}, {code.co_filename}:{frame.f_lineno}", start, end)
         if words is not None:
             found.append(words)
-    # Up to Python 3.12 a function's f_locals is a copy that lives as long as the frame. Left as it is, dropping a
-    # variable would no longer drop the buffer. Not if somebody else has it too: then locals() was called there.
-    is_copy = type(local_variables) is dict and code.co_flags & _IS_FUNCTION
-    if is_copy and sys.getrefcount(local_variables) <= _OWN_REFERENCES:
-        local_variables.clear()
     return found
 
 
@@ -105,38 +109,47 @@ def _in_frames(start: int, end: int) -> list[str]:
 
 
 def _place(holder: object, thing: object) -> str:
-    """Words for where in ``holder`` the thing is."""
-    if isinstance(holder, dict):
-        name = next((key for key, value in list(holder.items()) if value is thing), None)
+    """Words for where in ``holder`` the thing is. Names of variables and attributes; what else is a key is content."""
+    if issubclass(type(holder), dict):
         for owner in gc.get_referrers(holder):
-            if _attributes_of(owner) is holder:
-                if isinstance(owner, type(sys)):
-                    return f"the global variable {name!r} of module {owner.__name__}"
+            attributes = _attributes_of(owner)
+            if attributes is not None and attributes is holder:
+                name = next((key for key, value in list(attributes.items()) if value is thing), None)
+                if issubclass(type(owner), type(sys)):
+                    return f"the global variable {name!r} of module {attributes.get('__name__')}"
                 return f"the attribute {name!r} of a {type(owner).__name__} object"
-        return f"a dict under {name!r}" if isinstance(name, str) else "a dict"
+        return f"a {type(holder).__name__}"
     for name, value in (_attributes_of(holder) or {}).items():
         if value is thing:
             return f"the attribute {name!r} of a {type(holder).__name__} object"
     return f"a {type(holder).__name__}"
 
 
-def _in_objects(start: int, end: int) -> list[str]:
+def _in_objects(start: int, end: int) -> tuple[list[str], bool]:
+    """Words for what was found, and whether all objects were looked at."""
     found: list[str] = []
-    for holder in gc.get_objects():
+    deadline = time.monotonic() + _SEARCH_SECONDS
+    for count, holder in enumerate(gc.get_objects()):
+        if count % _OBJECTS_AT_A_TIME == 0 and time.monotonic() > deadline:
+            return found, False
         if type(holder).__name__ == "frame":  # told with the variable's name, or about to go
             continue
         for thing in gc.get_referents(holder):
             if _is_inside(thing, start, end):
                 kind = type(thing).__name__
                 found.append(f"{kind} in {_place(holder, thing)}" if len(found) < _MOST_NAMED else kind)
-    return found
+    return found, True
 
 
 def keepers(start: int, end: int) -> str:
     """Return words for what still refers to the memory from ``start`` up to ``end``."""
-    found = _in_frames(start, end) or _in_objects(start, end)
+    found, is_whole = _in_frames(start, end), True
     if not found:
+        found, is_whole = _in_objects(start, end)
+    if not found and is_whole:
         return "an object that the garbage collector does not track"
+    if not found:
+        return f"an object that was not found among very many within {_SEARCH_SECONDS:g} second"
     more = len(found) - _MOST_NAMED
     named = list(dict.fromkeys(found[:_MOST_NAMED]))
     return "; ".join(named) + (f"; and {more} more" if more > 0 else "")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from strongroom import _native
+from strongroom.buffers import counting  # now: who asks may have no file descriptor left to read it with
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,8 +32,6 @@ def stats() -> Stats:
 
     Version added: 0.1.
     """
-    from strongroom.buffers import counting  # only those who ask pay for its import
-
     return counting.collect()
 
 

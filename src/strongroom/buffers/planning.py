@@ -18,7 +18,7 @@ from strongroom.buffers import evidence, settings
 from strongroom.buffers import keepers as search
 from strongroom.buffers.evidence import collect
 from strongroom.buffers.promises import STEP_OF
-from strongroom.buffers.waiting import freed, is_limit, wait_note, waiting
+from strongroom.buffers.waiting import is_limit, wait_note, waiting
 from strongroom.exceptions import (
     NO_SUCH_CALL,
     LockLimitError,
@@ -29,7 +29,7 @@ from strongroom.exceptions import (
 )
 from strongroom.policy import PLAIN, Policy
 
-__all__ = ["SMALL_MAX_SIZE", "collect", "freed", "keepers", "plan", "refusal", "verify", "wait_note", "waiting"]
+__all__ = ["SMALL_MAX_SIZE", "collect", "keepers", "plan", "refusal", "verify", "wait_note", "waiting"]
 
 #: Up to this many bytes ``backing="auto"`` prefers secret memory. A page of it costs ~20 us to fault in and splits the
 #: kernel's own map of RAM for good: too low, and keys and passwords lose the stronger backing; too high, and one large
@@ -108,6 +108,20 @@ def _unmet(names: frozenset[str], backing: str, is_slot: bool) -> frozenset[str]
     return names - (frozenset(STEP_OF) | by_layout | (_BY_SECRETMEM if has_secretmem else frozenset()))
 
 
+def _remedy(unmet: frozenset[str], backing: str, is_slot: bool, policy: Policy) -> str:
+    """What an error says of guarantees that no answer of the system can bring about."""
+    what = f"a buffer with backing={backing!r}" + (" in shared pages" if is_slot else "")
+    why = " (hibernation='block' requires NEVER_WRITTEN)" if policy.hibernation == "block" else ""
+    ways = {
+        "backing='secretmem'": _unmet(unmet, "secretmem", is_slot),
+        "isolated=True": _unmet(unmet, backing, is_slot=False),
+        "isolated=True and backing='secretmem'": _unmet(unmet, "secretmem", is_slot=False),
+    }
+    enough = next((way for way, left in ways.items() if not left), None)
+    less = "nothing can on this system; the Policy can require less, or allow shortfalls"
+    return f"{what} cannot give {', '.join(sorted(unmet))}{why}; {f'{enough} can' if enough else less}"
+
+
 def plan(size: int, backing: str, isolated: bool | None, policy: Policy | None) -> tuple[bool, bool, int, bool, int]:
     """Return ``(is_secretmem, may_fall_back, required_steps, is_slot, proven)`` for ``size`` bytes.
 
@@ -126,9 +140,7 @@ def plan(size: int, backing: str, isolated: bool | None, policy: Policy | None) 
     may_fall_short = policy.on_shortfall != "raise"
     is_slot = isolated is False or (isolated is None and is_small and not names & _BY_LAYOUT)
     if not may_fall_short and (unmet := _unmet(names, backing, is_slot)):
-        kind = f"backing={backing!r}" + (", isolated=False" if is_slot else "")
-        why = " (hibernation='block' requires NEVER_WRITTEN)" if policy.hibernation == "block" else ""
-        raise UnsupportedError(f"{kind} cannot give {', '.join(sorted(unmet))} on this system{why}")
+        raise UnsupportedError(_remedy(unmet, backing, is_slot, policy))
     needs_secretmem = bool(names & _BY_SECRETMEM)
     is_secretmem = backing == "secretmem" or (backing == "auto" and (needs_secretmem or _auto_is_secretmem(size)))
     may_fall_back = backing == "auto" and (may_fall_short or not needs_secretmem)

@@ -53,7 +53,7 @@ def configure(*, policy: Policy | None = None, raise_lock_limit: bool = False) -
             inherit it.
 
     Raises:
-        SettledError: A policy is configured already, or a buffer or secret was made; nothing changes.
+        SettledError: A policy is configured already, or a buffer or secret was asked for; nothing changes.
         SystemCallError: The system would not raise the limit. The policy holds.
         TypeError: An argument of another type.
 
@@ -73,7 +73,7 @@ def configure(*, policy: Policy | None = None, raise_lock_limit: bool = False) -
         mine = [policy]
         if _first.setdefault("policy", mine) is not mine:
             raise SettledError(
-                "the policy of this process is settled: a buffer or secret was made, or configure(policy=...) was "
+                "the policy of this process is settled: a buffer or secret was asked for, or configure(policy=...) was "
                 "called before. Configure it once, at the start of the program, or name a policy in the call that "
                 "needs another"
             )

@@ -20,18 +20,18 @@ from strongroom.buffers import settings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from _thread import LockType
     from collections.abc import Iterator
 
     from strongroom.policy import Policy
 
-__all__ = ["POLL_SECONDS", "freed", "is_limit", "wait_note", "waiting"]
+__all__ = ["POLL_SECONDS", "is_limit", "wait_note", "waiting"]
 
 #: How often a waiter looks although nobody rang. Each look is a refused system call or three: much shorter, and a
 #: waiting thread costs something; much longer, and memory that other code unlocked lies idle.
 POLL_SECONDS = 0.05
 
-_bells: list[LockType] = []
+#: The native layer rings them.
+_bells = _native.bells()
 _forgets_in_child = False
 
 
@@ -70,19 +70,9 @@ def wait_note(policy: Policy | None, requested: int) -> str:
     return f"Did not wait: {objection}." if objection else f"Waited {seconds:g} seconds in vain."
 
 
-def freed() -> None:
-    """Wake whoever waits: locked memory was given back. The native layer calls it, also from finalizers."""
-    for bell in tuple(_bells):
-        try:
-            bell.release()
-        except RuntimeError:  # rung before, and not yet heard
-            continue
-
-
 def _forget() -> None:
     """In a child: the threads that waited are not there."""
     _bells.clear()
-    _native.set_waiting(0)
 
 
 def waiting(policy: Policy | None, call: str, requested: int) -> Iterator[None]:
@@ -105,7 +95,6 @@ def waiting(policy: Policy | None, call: str, requested: int) -> Iterator[None]:
     bell.acquire()
     _bells.append(bell)
     try:
-        _native.set_waiting(len(_bells))
         yield  # at once: what was given back before the bell hung is heard by nobody
         if not is_limit(call, requested):  # asked only now: a moment ago the numbers may have been others
             return
@@ -115,4 +104,3 @@ def waiting(policy: Policy | None, call: str, requested: int) -> Iterator[None]:
     finally:
         if bell in _bells:
             _bells.remove(bell)
-        _native.set_waiting(len(_bells))

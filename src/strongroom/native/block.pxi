@@ -4,7 +4,7 @@ cdef class Keeper:
     """What no f-string, log line, pickle or copy gets anything out of."""
 
     def __str__(self):
-        raise TypeError(f"a {type(self).__name__} never becomes text by itself: open() it, or reveal a copy on purpose")
+        raise TypeError(f"a {type(self).__name__} never becomes text by itself: open() it and read the View")
 
     def __format__(self, spec):
         return self.__str__()
@@ -20,10 +20,10 @@ cdef class Block(Keeper):
     cdef sr_block *pages      # its own, from malloc, or NULL
     cdef size_t size
     cdef uint64_t generation
-    cdef uint64_t purges
     cdef int readers, writers          # open accesses
     cdef int exports                   # buffers handed out and not yet given back
     cdef int writable_exports          # of these, those that may be written to
+    cdef int32_t purges                # how many there had been
     cdef unsigned tail                 # zeros between the secret's last byte and its memory's, see _align
     # Small ones last: there may be very many of these objects, and each byte is one of every one of them.
     cdef unsigned char is_room         # lent to Sealed objects, stays READ_WRITE, goes back to the pool
@@ -170,7 +170,7 @@ cdef class Block(Keeper):
                     sr_blocks_die(SR_DAMAGED_CANARY)
                 sr_os_wipe(self.place.data, self.size)
                 if (not self.exports and self.pages.pages_size == _page_size and len(_idle_rooms) < ROOMS_KEPT
-                        and not _waiting):
+                        and not _bells):
                     _idle_rooms.append(self)
             return 0
         if self.writers or self.exports:
@@ -214,6 +214,8 @@ cdef class Block(Keeper):
             return _new_access(self, None, False)
         if mode == "rw":
             return _new_access(self, None, True)
+        if mode is None:
+            raise TypeError("mode must be 'r' or 'rw', not None")
         raise ValueError(f"mode must be 'r' or 'rw', not another str of {len(mode)} characters")
 
     def destroy(self):
@@ -326,6 +328,7 @@ cdef class Block(Keeper):
     def _distrust(self, unsigned steps):
         """Keep others, who may require these steps, from pages that turned out to lack what they bring about."""
         self.require_usable()
+        _denied[self.kept_in] |= steps
         if self.is_slot:
             sr_pool_distrust(&self.place, steps)
 

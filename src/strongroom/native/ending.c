@@ -29,18 +29,17 @@ static void wipe(sr_block *block, int why)
     store(block, data, NULL, (size_t)(block->pages + block->pages_size - data));
     store(block, mark, canary, SR_CANARY_SIZE);
     store(block, block->pages, NULL, (size_t)(mark - block->pages));
-    block->protection = SR_READ_WRITE; /* whoever was about to note something stricter finds more allowed, not less */
 }
 
-void sr_blocks_wipe_at_once(int why)
+void sr_blocks_wipe_at_once(int why, volatile int32_t *count)
 {
-    sr_blocks_walk(wipe, why);
+    sr_blocks_walk(wipe, why, count);
 }
 
 _Noreturn void sr_blocks_die(const char *message)
 {
     sr_error ignored;
     (void)sr_os_forbid_dumps(&ignored);
-    sr_blocks_wipe_at_once(SR_WALK_DAMAGED);
+    sr_blocks_wipe_at_once(SR_WALK_DAMAGED, NULL);
     sr_os_die(message);
 }

@@ -7,10 +7,7 @@ cdef void _wipe_before_end(int why) noexcept nogil:
     which is zeros now, must never be sealed under. Counting first: a seal or an opening that the signal interrupts finds
     it counted when it ends.
     """
-    global _purges
-    if sr_blocks_are_ours():
-        _purges += 1
-        sr_blocks_wipe_at_once(why)
+    sr_blocks_wipe_at_once(why, &_purges)
 
 
 def wipe_before(numbers, handler_of):

@@ -118,8 +118,9 @@ enum { SR_WALK_LIVES_ON = 0, SR_WALK_LAST = 1, SR_WALK_DAMAGED = 2 };
 
 /* Visit every live block, whatever other threads do and whatever this one was doing: waits for nothing. Nothing joins or
  * leaves the list meanwhile; unless the process may live on, never again. A process that only shares this one's memory
- * visits none. */
-void sr_blocks_walk(void (*visit)(sr_block *block, int why), int why);
+ * visits none. What `count` points to, if anything, grows by one before the first visit: a block whose maker found it so,
+ * and only then asked for memory or waited (sr_blocks_await_walk), is not visited. */
+void sr_blocks_walk(void (*visit)(sr_block *block, int why), int why, volatile int32_t *count);
 
 /* Whether the blocks are this process's: not so in one that only shares its memory (vfork). Async-signal-safe. */
 int sr_blocks_are_ours(void);
@@ -130,12 +131,12 @@ void sr_blocks_expect_walks(void);
 /* Wait until no walk is under way that might know something older than the caller's last write. */
 void sr_blocks_await_walk(void);
 
-/* Wipe every live block at once, in such a walk. Async-signal-safe. Pages are READ_WRITE afterwards: to make
- * them what they were would race with whoever is changing that at this moment. */
-void sr_blocks_wipe_at_once(int why);
+/* Wipe every live block at once, in such a walk. Async-signal-safe. Pages are READ_WRITE afterwards, whatever is noted of
+ * them: to make them what they were, or to note it, would race with whoever is changing both at this moment. */
+void sr_blocks_wipe_at_once(int why, volatile int32_t *count);
 
 #define SR_DAMAGED_CANARY \
-    "strongroom: memory in front of a secret was overwritten (damaged canary). " \
+    "strongroom: memory right before or after a secret was overwritten (damaged canary). " \
     "Every secret has been wiped; ending the process.\n"
 
 /* A canary is damaged, memory is not what it should be: forbid dumps, wipe every block, say what was found, abort. */

@@ -117,13 +117,16 @@ void sr_blocks_wipe_all(void)
 
 /* Without the mutex: its holder may be the thread whose memory went wrong, or the one that a signal interrupted. So who
  * changes the list waits for the walks, and they wait for nobody. */
-void sr_blocks_walk(void (*visit)(sr_block *block, int why), int why)
+void sr_blocks_walk(void (*visit)(sr_block *block, int why), int why, volatile int32_t *count)
 {
     (void)sr_generation(); /* in a child that no handler saw: drops the parent's list */
     if (!sr_blocks_are_ours()) { /* only shares our memory: vfork */
         return;
     }
     sr_os_add(&walks, 1);
+    if (count != NULL) { /* now: whoever reads the new number, and then waits for walks, is younger than this one */
+        sr_os_add(count, 1);
+    }
     for (sr_block *block = live; block != NULL; block = block->next) {
         visit(block, why);
     }

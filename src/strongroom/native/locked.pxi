@@ -66,7 +66,7 @@ Keep bytes in memory that stays out of swap, core dumps, forked children and fre
             ValueError: It does not fit; says both sizes. Nothing was copied.
             TypeError: The source has no buffer, or the offset is no integer.
             AccessError: This buffer is frozen.
-            BufferError: The source is not contiguous, or a buffer of this one is still kept.
+            BufferError: The source is not contiguous (NumPy says that as a ValueError), or a buffer of this one is still kept.
             DestroyedError, ForkedError, PurgedError: There is nothing to write to or to read.
 
         Does not protect against: the source, which still holds the bytes. ``move_from`` wipes it.
@@ -91,7 +91,7 @@ Keep bytes in memory that stays out of swap, core dumps, forked children and fre
             ValueError: It does not fit, or is this very buffer. Nothing was copied or wiped.
             TypeError: The source cannot be written (``bytes``, ``str``, ``Secret``), so nobody can wipe it.
             AccessError: This buffer is frozen, or the source is.
-            BufferError: The source is not contiguous, or a buffer of this one is still kept.
+            BufferError: The source is not contiguous (NumPy says that as a ValueError), or a buffer of this one is still kept.
             DestroyedError, ForkedError, PurgedError: There is nothing to write to or to read.
 
         Does not protect against: copies that were made of the source before: by growing a ``bytearray``, for example.

@@ -11,20 +11,22 @@ cdef enum:
 #: whoever needs new pages asks again.
 cdef sr_backing _usual_backing = SR_BACKING_LOCKED
 cdef unsigned _usual_required = 0
+cdef unsigned _denied[SR_BACKING_COUNT]  # steps that the system says yes to and does not do
 cdef unsigned _usual_proven = 0  # what pages must have been found to keep; 0: there is no such answer
 
-cdef Py_ssize_t _waiting = 0    # threads that wait at the lock limit
-
-
-def set_waiting(Py_ssize_t count):
-    """How many threads wait for locked memory to be given back: while there are any, ``host.freed`` hears of it."""
-    global _waiting
-    _waiting = count
+def bells():
+    """The list of locks, each held by a thread that waits at the lock limit, which are released when memory is given back."""
+    return _bells
 
 
 cdef void _tell_waiting() noexcept:
-    if _waiting:
-        _host.freed()
+    """Without a line of Python: that might be where a signal's handler runs, and what it raises would be lost here."""
+    if _bells:
+        for bell in tuple(_bells):
+            try:
+                bell.release()
+            except RuntimeError:  # rung before, and not yet heard
+                continue
 
 
 cdef int _obtain(Block block, object backing, object isolated, object policy) except -1:
@@ -48,8 +50,6 @@ cdef int _obtain(Block block, object backing, object isolated, object policy) ex
     if _lacks_lock(block, failed, &error):
         call = error.call if failed else block.home().outcomes[SR_STEP_LOCK].call
         for _ in _host.waiting(policy, call.decode(), size):
-            if block.generation != sr_generation():
-                raise ForkedError("the process forked while this buffer waited for locked memory: make it anew here")
             _give_up_idle()
             failed = _create_again(block, failed, is_secretmem, may_fall_back, required, &error)
             if not _lacks_lock(block, failed, &error):
@@ -61,34 +61,46 @@ cdef int _obtain(Block block, object backing, object isolated, object policy) ex
         note = _host.wait_note(policy, size) if is_limit else ""
         raise _host.refusal(error.call.decode(), error.code, is_limit, size, note)
     block.kept_in = block.home().backing
-    block.purges = _purges
     block.is_doomed = False
     _host.verify(block, policy)
-    if proven:
+    if proven and (block.kept_in == SR_BACKING_SECRETMEM or not is_secretmem or _is_lasting(&error)):
         _usual_backing = <sr_backing>block.kept_in
         _usual_required = required
         _usual_proven = proven
     return 0
 
 
+cdef bint _is_lasting(const sr_error *error) noexcept:
+    """Whether there will be no secret memory later either: it was no shortage that kept it back."""
+    return not sr_os_is_lock_limit(error) and error.code not in (EMFILE, ENFILE, ENOMEM)
+
+
 cdef int _create(Block block, bint is_secretmem, bint may_fall_back, unsigned required, sr_error *error) noexcept:
     """With a lock if there is one to be had, also where none is required."""
-    cdef unsigned lock = 1 << SR_STEP_LOCK
+    cdef unsigned lock = 1 << SR_STEP_LOCK & ~_denied[<int>(SR_BACKING_SECRETMEM if is_secretmem else SR_BACKING_LOCKED)]
     cdef int failed
+    block.purges = _purges  # before there is memory: what is wiped later than this counts as made before
     with nogil:
         failed = _attempt(block, is_secretmem, may_fall_back, required | lock, error)
-        if failed and not required & lock:
+        if failed and not required & lock and lock:
             failed = _attempt(block, is_secretmem, may_fall_back, required, error)
     return failed
 
 
 cdef int _attempt(Block block, bint is_secretmem, bint may_fall_back, unsigned required,
                   sr_error *error) noexcept nogil:
+    """*error keeps why there is no secret memory, if ordinary locked pages stand in for it."""
+    cdef sr_error second
     cdef int failed = _take(block, SR_BACKING_SECRETMEM if is_secretmem else SR_BACKING_LOCKED, required, error)
-    # Ordinary locked pages draw on the same budget: at its limit they only help where no lock is required.
-    if (failed and is_secretmem and may_fall_back
-            and not (required & (1 << SR_STEP_LOCK) and sr_os_is_lock_limit(error))):
-        failed = _take(block, SR_BACKING_LOCKED, required, error)
+    if failed and is_secretmem and may_fall_back:
+        # Ordinary locked pages draw on the same budget: at its limit new ones only help where no lock is required.
+        if required & (1 << SR_STEP_LOCK) and sr_os_is_lock_limit(error):
+            if block.is_slot and sr_pool_take_free(block.size + block.tail, SR_BACKING_LOCKED, required, &block.place):
+                failed = 0
+        else:
+            failed = _take(block, SR_BACKING_LOCKED, required, &second)
+            if failed:
+                error[0] = second
     return failed
 
 
@@ -112,6 +124,8 @@ cdef int _take(Block block, sr_backing backing, unsigned required, sr_error *err
 cdef int _create_again(Block block, int failed, bint is_secretmem, bint may_fall_back, unsigned required,
                        sr_error *error) except? -1:
     """After the lock limit was met: what was made unlocked, which the policy allows, goes first."""
+    if block.generation != sr_generation():
+        raise ForkedError("the process forked while this buffer waited for locked memory: make it anew here")
     if not failed:
         block.put_back()  # and nobody is told: what was not locked leaves no more room for locks
     return _create(block, is_secretmem, may_fall_back, required, error)

@@ -151,13 +151,16 @@ int sr_os_wipe_before(int number, void (*wipe)(int is_last), sr_error *error)
     if (is_fault(number) && provide_stack(error) != 0) {
         return -1;
     }
-    is_doubled[number] = is_known[number] && now.sa_handler != SIG_DFL;
+    /* With SA_RESETHAND the other one expects to be called once, and its signal to end the process then. */
+    is_doubled[number] = (now.sa_flags & SA_RESETHAND) != 0 || (is_known[number] && now.sa_handler != SIG_DFL);
     is_known[number] = 1;
     wipe_first = wipe;
     before_us[number] = now; /* from here on the handler may run */
     ours.sa_sigaction = on_signal;
-    ours.sa_flags = SA_SIGINFO | SA_ONSTACK;
+    /* The other handler runs on our stack: only where it asked for another one itself, or there may be none left. */
+    ours.sa_flags = SA_SIGINFO | (is_fault(number) ? SA_ONSTACK : now.sa_flags & SA_ONSTACK);
     if (now.sa_handler == SIG_DFL) {
+        ours.sa_flags |= SA_ONSTACK;
         sigfillset(&ours.sa_mask); /* what would end us otherwise waits until everything is wiped */
     } else {
         ours.sa_mask = now.sa_mask;

@@ -75,7 +75,9 @@ static void wipe_slots(const sr_block *block, int why)
         sr_os_wipe(block->data, block->size);
         return;
     }
-    for (uint32_t index = 0; index < one->arena.count; index++) {
+    uint32_t count = one->arena.count;
+    atomic_thread_fence(memory_order_acquire); /* make() sets it last of all */
+    for (uint32_t index = 0; index < count; index++) {
         uint32_t size = sr_arena_size_at(&one->arena, index);
         sr_os_wipe((void *)(one->arena.base + (uintptr_t)(index + 1) * one->arena.stride - size), size);
     }
@@ -198,6 +200,20 @@ int sr_pool_take_ready(size_t size, sr_backing backing, unsigned required, unsig
     return take_free(shard_of_thread(), kind_for(size), size, backing, required, proven, slot);
 }
 
+int sr_pool_take_free(size_t size, sr_backing backing, unsigned required, sr_slot *slot)
+{
+    unsigned mine = shard_of_thread();
+    for (unsigned kind = kind_for(size); kind < SR_SLOT_KINDS; kind++) {
+        for (unsigned i = 0; i < SR_POOL_SHARDS; i++) {
+            if (take_free((mine + i) % SR_POOL_SHARDS, kind, size, backing, required, 0, slot)) {
+                return 1;
+            }
+        }
+    }
+    slot->home = NULL;
+    return 0;
+}
+
 int sr_pool_take(size_t size, sr_backing backing, unsigned required, sr_slot *slot, sr_error *error)
 {
     unsigned mine = shard_of_thread(), kind = kind_for(size);
@@ -207,12 +223,8 @@ int sr_pool_take(size_t size, sr_backing backing, unsigned required, sr_slot *sl
         || grow(mine, kind, size, backing, required, slot, error) == 0) {
         return 0;
     }
-    for (unsigned larger = kind; larger < SR_SLOT_KINDS; larger++) {
-        for (unsigned i = 0; i < SR_POOL_SHARDS; i++) {
-            if (take_free((mine + i) % SR_POOL_SHARDS, larger, size, backing, required, 0, slot)) {
-                return 0;
-            }
-        }
+    if (sr_pool_take_free(size, backing, required, slot)) {
+        return 0;
     }
     int is_worth_trying = sr_os_is_lock_limit(error) && sr_pool_trim() != 0;
     return is_worth_trying ? grow(mine, kind, size, backing, required, slot, error) : -1;
@@ -236,9 +248,9 @@ void sr_pool_give(sr_slot *slot)
     int result = sr_arena_give(&one->arena, (uintptr_t)start);
     assert(result == 0);
     (void)result;
-    if (one->arena.taken == 0 && ++sr_row_of(one)->unused > 1) {
-        unused = sr_row_dispensable(one);
-        sr_row_remove(unused);
+    if (one->arena.taken == 0) {
+        sr_row_of(one)->unused++;
+        unused = sr_row_take_out(one);
     }
     sr_shard_leave(one->shard);
     slot->home = NULL;

@@ -48,6 +48,9 @@ int sr_pool_take(size_t size, sr_backing backing, unsigned required, sr_slot *sl
  * have every bit of `proven` in their block's borne_out. */
 int sr_pool_take_ready(size_t size, sr_backing backing, unsigned required, unsigned proven, sr_slot *slot);
 
+/* The same with any free slot there is, a larger one's or another thread's too. */
+int sr_pool_take_free(size_t size, sr_backing backing, unsigned required, sr_slot *slot);
+
 /* Wipe a slot and give it back. A damaged canary ends the process, after the wiping. */
 void sr_pool_give(sr_slot *slot);
 
@@ -63,8 +66,8 @@ void sr_pool_distrust(const sr_slot *slot, unsigned steps);
 /* Wipe what every taken slot of this process holds; the slots stay taken. */
 void sr_pool_wipe_all(void);
 
-/* Give back the pages of arenas that nobody uses; how many bytes of them that were. One for each kind is otherwise kept
- * for the next secret. */
+/* Give back the pages of arenas that nobody uses; how many bytes of them that were. Of each kind the smallest, mostly a
+ * page, is otherwise kept in each shard for the next secret. */
 size_t sr_pool_trim(void);
 
 /* What sr_pool_list tells of an arena. */

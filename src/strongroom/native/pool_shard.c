@@ -130,16 +130,23 @@ void sr_row_move_last(sr_pooled *one)
     link_last(sr_row_of(one), one);
 }
 
-sr_pooled *sr_row_dispensable(sr_pooled *one)
+sr_pooled *sr_row_take_out(sr_pooled *one)
 {
-    sr_pooled *other = (one->refused & WANTED) != 0 ? NULL : sr_row_of(one)->first;
-    while (other != NULL && !sr_is_full(other)) {
-        if (other->arena.taken == 0 && (other->refused & WANTED) != 0) {
-            return other;
-        }
-        other = other->next;
+    sr_row *row = sr_row_of(one);
+    sr_pooled *worst = one;
+    int is_all = row->first == row->last; /* nothing of the row is in use */
+    if (row->unused == 1 && !(is_all && one->block.pages_size > sr_os_page_size())) {
+        return NULL;
     }
-    return one;
+    for (sr_pooled *other = row->first; other != NULL && !sr_is_full(other); other = other->next) {
+        int lacks = (other->refused & WANTED) != 0, worst_lacks = (worst->refused & WANTED) != 0;
+        if (other->arena.taken == 0
+            && (lacks != worst_lacks ? lacks : other->block.pages_size > worst->block.pages_size)) {
+            worst = other;
+        }
+    }
+    sr_row_remove(worst);
+    return worst;
 }
 
 sr_pooled *sr_shard_next(const sr_shard *shard, const sr_pooled *one)

@@ -52,9 +52,9 @@ void sr_row_remove(sr_pooled *one);
 void sr_row_move_forward(sr_pooled *one);
 void sr_row_move_last(sr_pooled *one);
 
-/* Which arena of its row to give back when `one` is not the only one of which no slot is taken: one that lacks what
- * most secrets require, or itself. */
-sr_pooled *sr_row_dispensable(sr_pooled *one);
+/* Take an arena out of the row of `one`, whose last slot was given back, if there is one too many of which no slot is
+ * taken, or return NULL. The smallest stays for the next secret, but not one that lacks what most secrets require. */
+sr_pooled *sr_row_take_out(sr_pooled *one);
 
 /* Some arena of the shard of which no slot is taken, or NULL. */
 sr_pooled *sr_shard_unused(const sr_shard *shard);

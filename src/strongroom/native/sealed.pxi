@@ -7,6 +7,7 @@ cdef Block _take_room(size_t size):
         room = _idle_rooms.pop()
         if room.generation == sr_generation():
             room.purges = _purges
+            sr_blocks_await_walk()  # one that counted before would wipe what is opened in it from now on
             sr_block_place(room.pages, size)
             room.place.data = room.pages.data
             room.size = size
@@ -164,8 +165,9 @@ def begin_sealing(Block key not None, size_t encrypt, size_t decrypt, size_t non
 
 def purge():
     """Wipe every buffer, room and key of this process; nothing made before opens again."""
-    global _purges, _key
-    _purges += 1
+    global _key
+    cdef Block key = _key  # goes last: other threads may run meanwhile, and what they make is made after this
+    sr_os_add(&_purges, 1)
     _sealer.key = NULL
     _key = None
     _wipe_everything()

@@ -149,7 +149,7 @@ def holds_room():
     cdef long me = PyThread_get_thread_ident()
     cdef PyObject *one = _rooms_held
     while one != NULL:
-        if (<Access>one).thread == me:
+        if (<Access>one).thread == me and (<Access>one).block.generation == sr_generation():  # else a parent's
             return True
         one = (<Access>one).held_after
     return False
@@ -300,6 +300,10 @@ cdef class View:
 
     def __format__(self, spec):
         return self.__str__()
+
+    def __int__(self):
+        """int() would take it for digits, and show them in the error where they are none."""
+        raise TypeError("a View is never a number: view[i] is one byte, int.from_bytes(view) makes an ordinary copy of all")
 
     def __reduce_ex__(self, protocol):
         raise TypeError("a View cannot be pickled or copied: it would leave protected memory")
