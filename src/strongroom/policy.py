@@ -57,7 +57,7 @@ class Policy:
             rounded; 0 does not wait. ``on_shortfall`` decides when the time is over.
         verify: How often what the system did is read back from it: ``"first"`` (for shared pages when they are made,
             and for the first buffer of each backing with pages of its own) or ``"each"`` (for every buffer, which costs
-            about a millisecond).
+            about a millisecond, more with thousands of mappings).
         hibernation: ``"allow"`` (memory that keeps the machine from hibernating is only used where it cannot anyway, or
             by name) or ``"block"`` (where the machine may hibernate, secret memory of any size, which keeps it from
             doing so as long as it exists: this requires NEVER_WRITTEN).

@@ -1,6 +1,7 @@
 """Views in the hands of Python's own library: what takes a buffer reads a View in place, what fills one fills it."""
 
 import array
+import asyncio
 import base64
 import binascii
 import hashlib
@@ -12,6 +13,7 @@ import socket
 import struct
 import zlib
 from collections.abc import Callable, Iterator
+from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +100,29 @@ READERS: dict[str, Callable[[Any], object]] = {
 def test_what_reads_a_buffer_reads_a_view(view: View, name: str) -> None:
     """Each gives for a View what it gives for the same bytes, and has given the buffer back when it returns."""
     assert READERS[name](view) == READERS[name](CONTENT)
+
+
+def test_asyncio_sends_it_from_a_socket_and_not_through_a_stream(view: View) -> None:
+    """``sock_sendall`` takes the memory itself; a stream keeps what it could not send, and takes no View."""
+
+    async def send() -> bytes:
+        here, there = socket.socketpair()
+        with here, there:
+            here.setblocking(False)
+            await asyncio.get_running_loop().sock_sendall(here, view)
+            _reader, writer = await asyncio.open_connection(sock=here)
+            with pytest.raises(TypeError):
+                writer.write(view)  # type: ignore[arg-type]
+            writer.close()
+            return there.recv(len(view))
+
+    assert asyncio.run(send()) == bytes(view)
+
+
+def test_a_queue_of_processes_refuses_it(view: View) -> None:
+    """What such a queue would do in its own thread, where nobody hears of it."""
+    with pytest.raises(TypeError, match="pickled"):
+        ForkingPickler.dumps(view)
 
 
 def test_hmac_new_takes_a_key_or_says_that_it_does_not(view: View) -> None:

@@ -67,7 +67,7 @@ def harden(*, wipe_on_signals: Iterable[int] = ()) -> None:
         wipe_on_signals: Numbers of signals, such as ``signal.SIGTERM``: any that can end the process. Two sets are in
             ``strongroom.process``: ``TERMINATION_SIGNALS`` (SIGTERM, SIGHUP, SIGQUIT: somebody ends the process) and
             ``FAULT_SIGNALS`` (SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT: it breaks). Naming one twice, or calling this
-            again, changes nothing more.
+            again, changes nothing more, unless another handler in C came in between: docs/ends.md.
 
     Raises:
         ValueError: No signal is named; or one that cannot be caught, that ends no process, or that a Python function
