@@ -152,7 +152,7 @@ int sr_os_wipe_before(int number, void (*wipe)(int is_last), sr_error *error)
         return -1;
     }
     /* With SA_RESETHAND the other one expects to be called once, and its signal to end the process then. */
-    is_doubled[number] = (now.sa_flags & SA_RESETHAND) != 0 || (is_known[number] && now.sa_handler != SIG_DFL);
+    is_doubled[number] = ((unsigned)now.sa_flags & (unsigned)SA_RESETHAND) != 0 || (is_known[number] && now.sa_handler != SIG_DFL);
     is_known[number] = 1;
     wipe_first = wipe;
     before_us[number] = now; /* from here on the handler may run */
