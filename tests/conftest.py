@@ -35,7 +35,14 @@ if sys.platform == "win32":
 
 
 def pytest_configure() -> None:
-    """Compile what tests' children import, once for all of them: they write nothing themselves."""
+    """Compile what tests' children import, once for all of them: they write nothing themselves.
+
+    And undo what started us: a shell's background jobs, and nohup's, ignore signals, and children inherit that.
+    """
+    for name in ("SIGINT", "SIGQUIT", "SIGHUP", "SIGTERM"):
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler if name == "SIGINT" else signal.SIG_DFL)
     for name in ("inside", "observed", "observed_linux", "observed_windows", "faultinject"):
         with contextlib.suppress(OSError):  # a folder that cannot be written to
             py_compile.compile(str(Path(__file__).with_name(f"{name}.py")))

@@ -273,3 +273,14 @@ cdef extern from "native/region.h" nogil:
     sr_answer sr_region_do(sr_region *region, sr_request *request)
     sr_answer sr_region_copy(const sr_region *region, sr_request *request)
     void sr_region_end(sr_region *region)
+
+cdef extern from "native/decoding.h" nogil:
+    ctypedef enum sr_decoded:
+        SR_DECODED
+        SR_NOT_A_DIGIT
+        SR_CUT_SHORT
+        SR_NO_ROOM
+    sr_decoded sr_decode_hex(const unsigned char *text, size_t size, unsigned char *out, size_t room, size_t *written,
+                             size_t *position)
+    sr_decoded sr_decode_base64(const unsigned char *text, size_t size, unsigned char *out, size_t room, size_t *written,
+                                size_t *position)

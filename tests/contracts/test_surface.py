@@ -22,7 +22,8 @@ from strongroom.buffers import planning, waiting
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("bench/*.md")]
 PAGES_WITH_PYTHON = [
-    *("README.md", "docs/buffers.md", "docs/ends.md", "docs/policy.md", "docs/vm/README.md", "docs/vm/win32.md"),
+    *("README.md", "docs/buffers.md", "docs/ends.md", "docs/policy.md", "docs/secret.md"),
+    *("docs/vm/README.md", "docs/vm/win32.md"),
 ]
 
 

@@ -103,7 +103,7 @@ Keep bytes in memory that stays out of swap, core dumps, forked children and fre
         if isinstance(source, LockedBuffer):
             with source.open("rw") as view:
                 self.put(view, offset)
-                _wipe_buffer(view)
+                wipe_buffer(view)
             return
         if isinstance(source, Sealed) or memoryview(source).readonly:
             raise TypeError(
@@ -111,7 +111,7 @@ Keep bytes in memory that stays out of swap, core dumps, forked children and fre
         if self.holds(source):
             raise ValueError("a buffer cannot be moved into itself, nor can a part of it")
         self.put(source, offset)
-        _wipe_buffer(source)
+        wipe_buffer(source)
 
     def guarantees(self):
         """Ask the operating system what this buffer really has, now.
@@ -151,15 +151,6 @@ Keep bytes in memory that stays out of swap, core dumps, forked children and fre
         end = start + <size_t>buffer.len
         PyBuffer_Release(&buffer)
         return start < <size_t>self.place.data + self.size and <size_t>self.place.data < end
-
-
-cdef int _wipe_buffer(object target) except -1:
-    """Overwrite a writable contiguous buffer with zeros, wherever it lies."""
-    cdef Py_buffer buffer
-    PyObject_GetBuffer(target, &buffer, PyBUF_WRITABLE)
-    sr_os_wipe(buffer.buf, buffer.len)
-    PyBuffer_Release(&buffer)
-    return 0
 
 
 cdef object _is_equal(Keeper mine, object other):

@@ -11,6 +11,57 @@ def buffer_start(thing):
     return <size_t>buffer.buf
 
 
+def wipe_buffer(target):
+    """Overwrite a writable contiguous buffer with zeros, wherever it lies."""
+    cdef Py_buffer buffer
+    PyObject_GetBuffer(target, &buffer, PyBUF_WRITABLE)
+    sr_os_wipe(buffer.buf, buffer.len)
+    PyBuffer_Release(&buffer)
+
+
+cdef extern from "Python.h":
+    bint PyUnicode_IS_ASCII(object)
+    void *PyUnicode_DATA(object)
+
+
+def decode(str form not None, source, View view not None):
+    """Decode text, ``"hex"`` or ``"base64"``, straight into a writable View; return how many bytes that gave.
+
+    The text is bytes or a str. Of a str nothing is copied: one that is ASCII has its characters as bytes.
+    """
+    cdef Py_buffer buffer
+    cdef size_t written = 0, position = 0
+    cdef sr_decoded outcome
+    cdef bint is_hex = form == "hex"
+    cdef const unsigned char *text
+    view.require_writable()
+    if isinstance(source, str):
+        if not PyUnicode_IS_ASCII(source):
+            raise ValueError(f"{form}: the text has characters that are not ASCII")
+        text = <const unsigned char *>PyUnicode_DATA(source)
+        outcome = _decode(is_hex, text, len(source), view, &written, &position)
+    else:
+        PyObject_GetBuffer(source, &buffer, PyBUF_SIMPLE)
+        outcome = _decode(is_hex, <const unsigned char *>buffer.buf, buffer.len, view, &written, &position)
+        PyBuffer_Release(&buffer)
+    if outcome == SR_NOT_A_DIGIT:
+        raise ValueError(f"{form}: the character at position {position:,} is no digit of it")
+    if outcome == SR_CUT_SHORT:
+        raise ValueError(f"{form}: the text is cut short, or has padding or bits at its end that stand for nothing")
+    if outcome == SR_NO_ROOM:
+        raise ValueError(f"{form}: the text is for more than {view.size:,} bytes")
+    if written == 0:
+        raise ValueError(f"{form}: there is nothing in the text")
+    return written
+
+
+cdef sr_decoded _decode(bint is_hex, const unsigned char *text, size_t size, View view, size_t *written,
+                        size_t *position) noexcept:
+    if is_hex:
+        return sr_decode_hex(text, size, view.data, view.size, written, position)
+    return sr_decode_base64(text, size, view.data, view.size, written, position)
+
+
 def fill_random(View view not None):
     """Fill a writable View from the operating system's generator."""
     cdef sr_error error
