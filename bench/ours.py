@@ -149,6 +149,17 @@ def seal_random(size: int) -> Loop:
     return loop
 
 
+def seal_copy(size: int) -> Loop:
+    """Return the loop over ``Secret.from_buffer`` of ``bytes``, each secret dropped at once."""
+    content = bytes(size)
+
+    def loop(count: int) -> None:
+        for _ in repeat(None, count):
+            Secret.from_buffer(content, wipe=False)
+
+    return loop
+
+
 def reserve_commit_release(size: int) -> Loop:
     """Return the loop over reserving address space, committing its first page, releasing it."""
 

@@ -11,6 +11,7 @@ from bench.timing import Loop
 
 #: Bytes: a key, and what the targets speak of.
 SIZE = 32
+PAGE_SIZE = 4096
 
 #: Bytes of address space, of which one page is used.
 REGION_SIZE = 1 << 20
@@ -117,6 +118,16 @@ def _sealed(helper: Callable[[], Helper], rounds: int) -> Group:
     return time_group("sealed", f"decrypt {SIZE} B; ours into locked memory, wiped after", contenders, rounds)
 
 
+def _sealed_page(helper: Callable[[], Helper], rounds: int) -> Group:
+    contenders = [
+        _contender("bare", "the cipher's decryption alone, in C", lambda: ciphers.bare_decrypt(helper(), PAGE_SIZE)),
+        _contender("strongroom", "strongroom Secret", lambda: ours.open_close_sealed(PAGE_SIZE)),
+    ]
+    return time_group(
+        "sealed-page", f"decrypt {PAGE_SIZE:,} B; ours into locked memory, wiped after", contenders, rounds
+    )
+
+
 def _sealing(rounds: int) -> Group:
     def urandom(count: int) -> None:
         for _ in range(count):
@@ -125,6 +136,7 @@ def _sealing(rounds: int) -> Group:
     contenders = [
         Contender("bare", "os.urandom, nothing sealed", urandom),
         _contender("strongroom", "strongroom Secret.random", lambda: ours.seal_random(SIZE)),
+        _contender("strongroom-copy", "strongroom Secret.from_buffer, of bytes", lambda: ours.seal_copy(SIZE)),
         _contender("nacl", "os.urandom and PyNaCl SecretBox.encrypt", lambda: ciphers.nacl_encrypt(SIZE)),
     ]
     return time_group("sealing", f"draw {SIZE} random bytes and seal them", contenders, rounds)
@@ -183,6 +195,7 @@ def run(effort: Effort, tell: Callable[[str], None]) -> list[Group]:
         "slots, open": lambda: _slots_open(effort.rounds),
         "pool": lambda: _pool(effort.rounds),
         "sealed": lambda: _sealed(helper, effort.rounds),
+        "sealed, a page": lambda: _sealed_page(helper, effort.rounds),
         "sealing": lambda: _sealing(effort.rounds),
         "allocate": lambda: _allocate(helper, effort.rounds),
         "regions": lambda: _regions(helper, effort.rounds),

@@ -1,7 +1,7 @@
 # What the C layer declares, as far as _native.pyx uses it; the headers say what each thing means.
 
 from cpython.object cimport PyObject
-from libc.stdint cimport int32_t, int64_t, intptr_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, intptr_t, uint32_t, uint64_t
 
 cdef extern from "Python.h":
     int Py_AtExit(void (*function)() noexcept)
@@ -173,18 +173,18 @@ cdef extern from "native/sealing.h" nogil:
         size_t tag_size
     ctypedef struct sr_sealer:
         const unsigned char *key
-        uint64_t key_number
+        uint32_t key_number
     ctypedef struct sr_envelope:
-        uint64_t key_number
-        size_t size
-        unsigned char *ciphertext
+        uint32_t size
+        uint32_t key_number
+    enum: SR_SEALED_MAX_SIZE
     int sr_engine_self_test(const sr_engine *engine, const unsigned char *key, const unsigned char *nonce,
                             const unsigned char *bound, size_t bound_size, const unsigned char *message,
                             size_t message_size, const unsigned char *expected)
     int sr_sealer_rekey(sr_sealer *sealer, const sr_engine *engine, const unsigned char *key, sr_error *error)
     int sr_seal(sr_sealer *sealer, uint64_t identity, const unsigned char *plain, size_t size,
                 sr_envelope *envelope, sr_error *error)
-    int sr_unseal(const sr_sealer *sealer, const sr_envelope *envelope, unsigned char *plain)
+    int sr_unseal(const sr_sealer *sealer, uint64_t identity, const sr_envelope *envelope, unsigned char *plain)
     void sr_envelope_drop(sr_envelope *envelope)
 
 cdef extern from "native/pagemap.h" nogil:

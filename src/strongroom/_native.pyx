@@ -33,7 +33,7 @@ from cpython.pythread cimport PyThread_get_thread_ident
 from cpython.ref cimport Py_DECREF, Py_INCREF
 from cpython.slice cimport PySlice_Unpack, PySlice_AdjustIndices
 from libc.errno cimport EMFILE, ENFILE, ENOMEM, ENOSYS
-from libc.stdint cimport SIZE_MAX, UINTPTR_MAX, int32_t, intptr_t, uint64_t
+from libc.stdint cimport SIZE_MAX, UINTPTR_MAX, int32_t, intptr_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc, realloc
 from libc.string cimport memmove, memset
 
@@ -73,19 +73,21 @@ MAX_SIZE = sr_block_max_size()
 cdef enum:
     LONGEST_PRINTED = 256
 
-#: Rooms kept for the next access instead of being given back; each is one locked page.
+#: Rooms kept for the next access instead of being given back, and the most locked pages each may have: two, so that a
+#: secret of a page is among those that open without a system call.
 cdef enum:
     ROOMS_KEPT = 4
+    ROOM_PAGES_KEPT = 2
 
 cdef list _bells = []           # of the threads that wait at the lock limit, see strongroom.buffers.waiting
 cdef object _host = None        # what strongroom.buffers knows and this layer does not; see install_host
 cdef bint _has_begun = False
 cdef volatile int32_t _purges = 0  # how often purge() ran; a block remembers the number it was made under
 cdef list _idle_rooms = []
-cdef uint64_t _next_identity = 1
 cdef sr_sealer _sealer          # zeroed: no key
 cdef Block _key = None
 cdef uint64_t _key_generation = 0
+cdef uint32_t _first_key_number = 0  # of this process; secrets under an older key are a parent's
 
 
 def install_host(host):
@@ -211,3 +213,4 @@ include "native/machine.pxi"
 include "native/section.pxi"
 include "native/mapping.pxi"
 include "native/frames.pxi"
+include "native/lean.pxi"

@@ -5,7 +5,7 @@
 
 #include <stdint.h>
 
-enum { NONCE = 24, TAG = 16, MANY = 1000 };
+enum { NONCE = 24, TAG = 16, MANY = 1000, SIZE = 64 };
 
 static unsigned char key[SR_KEY_SIZE] = "a key for the stand-in engine..";
 static unsigned char nonces[MANY][NONCE];
@@ -66,7 +66,7 @@ static const sr_engine engine = {stand_in_encrypt, stand_in_decrypt, NONCE, TAG}
 
 static void test_round_trip(sr_sealer *sealer)
 {
-    static const size_t sizes[] = {1, 16, 32, 4096, 100000};
+    static const size_t sizes[] = {1, 16, 31, 32, 33, 64, 4096, 100000}; /* up to 32 inside the envelope */
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
         unsigned char *plain = malloc(sizes[i]), *back = malloc(sizes[i]);
         sr_envelope envelope = {0};
@@ -74,53 +74,62 @@ static void test_round_trip(sr_sealer *sealer)
         memset(back, 0, sizes[i]);
         CHECK("it seals", sr_seal(sealer, i + 1, plain, sizes[i], &envelope, &error) == 0);
         CHECK("the envelope holds no plaintext", /* one byte may be equal by chance */
-              sizes[i] < 16 || memcmp(envelope.ciphertext, plain, sizes[i]) != 0);
-        CHECK("it opens", sr_unseal(sealer, &envelope, back) == 0 && memcmp(plain, back, sizes[i]) == 0);
+              sizes[i] < 16 || memcmp(sr_envelope_ciphertext(&envelope), plain, sizes[i]) != 0);
+        CHECK("it opens", sr_unseal(sealer, i + 1, &envelope, back) == 0 && memcmp(plain, back, sizes[i]) == 0);
         sr_envelope_drop(&envelope);
         sr_envelope_drop(&envelope);
-        CHECK("dropping twice is harmless", envelope.ciphertext == NULL);
+        CHECK("dropping twice is harmless", envelope.key_number == 0 && envelope.size == sizes[i]);
+        CHECK("what lay in the envelope is gone",
+              sizes[i] > 32 || is_all(envelope.ciphertext.near, sizes[i], 0));
         free(plain);
         free(back);
     }
 }
 
-static int refuses(const sr_sealer *sealer, const sr_envelope *envelope, unsigned char *back)
+static int refuses(const sr_sealer *sealer, uint64_t identity, const sr_envelope *envelope, unsigned char *back)
 {
-    memset(back, 0x77, 32);
-    return sr_unseal(sealer, envelope, back) != 0 && is_all(back, envelope->size, 0);
+    memset(back, 0x77, SIZE);
+    return sr_unseal(sealer, identity, envelope, back) != 0 && is_all(back, envelope->size, 0);
+}
+
+static void check_tampering(sr_sealer *sealer, size_t size)
+{
+    unsigned char plain[SIZE], back[SIZE];
+    sr_envelope good = {0}, other = {0}, bad;
+    memset(plain, 0x5A, sizeof plain);
+    printf("      %zu bytes\n", size);
+    CHECK("two are sealed", sr_seal(sealer, 100, plain, size, &good, &error) == 0
+                                && sr_seal(sealer, 101, plain, size, &other, &error) == 0);
+    unsigned char *ciphertext = sr_envelope_ciphertext(&good);
+    size_t refused = 0, bits = 8 * (size + TAG);
+    for (size_t bit = 0; bit < bits; bit++) {
+        ciphertext[bit / 8] ^= (unsigned char)(1u << (bit % 8));
+        refused += (size_t)refuses(sealer, 100, &good, back);
+        ciphertext[bit / 8] ^= (unsigned char)(1u << (bit % 8));
+    }
+    CHECK("any bit changed is refused, and nothing of the plaintext is left", refused == bits);
+    CHECK("another object's number is refused", refuses(sealer, 101, &good, back));
+    bad = good;
+    bad.size--;
+    CHECK("another length is refused", refuses(sealer, 100, &bad, back));
+    bad = good;
+    bad.key_number++;
+    CHECK("another key's number is refused", refuses(sealer, 100, &bad, back));
+    bad = good;
+    bad.counter++;
+    CHECK("another nonce is refused", refuses(sealer, 100, &bad, back));
+    bad = good;
+    bad.ciphertext = other.ciphertext;
+    CHECK("another's ciphertext is refused", refuses(sealer, 100, &bad, back));
+    CHECK("the good one still opens", sr_unseal(sealer, 100, &good, back) == 0 && memcmp(plain, back, size) == 0);
+    sr_envelope_drop(&good);
+    sr_envelope_drop(&other);
 }
 
 static void test_tampering(sr_sealer *sealer)
 {
-    unsigned char plain[32] = "thirty-two bytes of a secret...", back[64];
-    sr_envelope good = {0}, other = {0}, bad;
-    CHECK("two are sealed", sr_seal(sealer, 100, plain, 32, &good, &error) == 0
-                                && sr_seal(sealer, 101, plain, 32, &other, &error) == 0);
-    int refused = 0;
-    for (size_t bit = 0; bit < 8 * (32 + TAG); bit++) {
-        good.ciphertext[bit / 8] ^= (unsigned char)(1u << (bit % 8));
-        refused += refuses(sealer, &good, back);
-        good.ciphertext[bit / 8] ^= (unsigned char)(1u << (bit % 8));
-    }
-    CHECK("any bit changed is refused, and nothing of the plaintext is left", refused == 8 * (32 + TAG));
-    bad = good;
-    bad.identity++;
-    CHECK("another object's name is refused", refuses(sealer, &bad, back));
-    bad = good;
-    bad.size--;
-    CHECK("another length is refused", refuses(sealer, &bad, back));
-    bad = good;
-    bad.key_number++;
-    CHECK("another key's number is refused", refuses(sealer, &bad, back));
-    bad = good;
-    bad.counter++;
-    CHECK("another nonce is refused", refuses(sealer, &bad, back));
-    bad = good;
-    bad.ciphertext = other.ciphertext;
-    CHECK("another's ciphertext is refused", refuses(sealer, &bad, back));
-    CHECK("the good one still opens", sr_unseal(sealer, &good, back) == 0 && memcmp(plain, back, 32) == 0);
-    sr_envelope_drop(&good);
-    sr_envelope_drop(&other);
+    check_tampering(sealer, SIZE / 2); /* the ciphertext lies in the envelope */
+    check_tampering(sealer, SIZE);
 }
 
 static void test_nonces(sr_sealer *sealer)

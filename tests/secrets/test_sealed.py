@@ -5,22 +5,27 @@ import struct
 
 import pytest
 
+import needs
 from children import Live, succeed
-from observed import PAGE, Memory, address_of, mapping_at, mappings
+from observed import Memory, address_of, mappings
 from samples import made_of
 from strongroom import SealBrokenError, Secret
 
-WORD = struct.calcsize("P")
+#: The envelope's own words: a counter, then the size and the number of the key with 32 bits each.
+HEAD = struct.Struct("=QII")
+#: What an envelope holds itself.
+NEAR_SIZE = 64
 
 
 def envelope_of(secret: Secret) -> tuple[int, int]:
-    """Return (address of the pointer, address of the ciphertext), found in the object by its size word."""
-    words = (ctypes.c_size_t * 12).from_address(id(secret))
-    for index in range(2, 11):
-        pointer = words[index + 1]
-        if words[index] == len(secret) and pointer > PAGE and mapping_at(pointer) is not None:
-            return id(secret) + (index + 1) * WORD, pointer
-    pytest.skip("the envelope was not found in the object: its layout changed, adapt envelope_of")
+    """Return (address of the envelope, address of the ciphertext), found in the object by its size."""
+    content = ctypes.string_at(id(secret), type(secret).__basicsize__)
+    for offset in range(0, len(content) - HEAD.size - NEAR_SIZE, 8):
+        _counter, size, key_number = HEAD.unpack_from(content, offset)
+        if size == len(secret) and 0 < key_number < 1000:
+            place = id(secret) + offset + HEAD.size
+            return id(secret) + offset, place if size <= 32 else ctypes.c_size_t.from_address(place).value
+    raise AssertionError("the envelope was not found in the object: its layout changed, adapt envelope_of")
 
 
 def test_the_same_content_never_looks_the_same() -> None:
@@ -50,16 +55,53 @@ def test_a_changed_ciphertext_does_not_open(where: int) -> None:
     assert secret.reveal() == b"untouched until somebody does so"  # control: changed back, it opens
 
 
-def test_ciphertexts_cannot_be_exchanged() -> None:
-    """Each is bound to its object: swapped between two secrets of one length, neither opens."""
-    one, two = made_of(b"pay 1 euro"), made_of(b"pay 9 euro")
-    first, second = (ctypes.c_size_t.from_address(envelope_of(secret)[0]) for secret in (one, two))
-    first.value, second.value = second.value, first.value
-    for secret in (one, two):
+@pytest.mark.parametrize("size", [10, 32, 33, 5000])
+def test_envelopes_cannot_be_exchanged(size: int) -> None:
+    """Each is bound to its object: whole envelopes swapped between two secrets of one length, neither opens."""
+    contents = b"1" * size, b"9" * size
+    secrets = [made_of(content) for content in contents]
+    places = [envelope_of(secret)[0] for secret in secrets]
+    envelopes = [ctypes.string_at(place, HEAD.size + NEAR_SIZE) for place in places]
+    for place, envelope in zip(places, reversed(envelopes), strict=True):
+        ctypes.memmove(place, envelope, len(envelope))
+    for secret in secrets:
         with pytest.raises(SealBrokenError):
             secret.reveal()
-    first.value, second.value = second.value, first.value
-    assert one.reveal() == b"pay 1 euro"
+    for place, envelope in zip(places, envelopes, strict=True):
+        ctypes.memmove(place, envelope, len(envelope))
+    assert [secret.reveal() for secret in secrets] == list(contents)  # control: put back, they open
+
+
+@pytest.mark.parametrize("size", [10, 32, 33, 5000])
+def test_destroying_wipes_the_ciphertext(size: int) -> None:
+    """A key that comes to light later opens nothing that was destroyed before."""
+    secret = made_of(b"x" * size)
+    place, _ = envelope_of(secret)
+    before = ctypes.string_at(place + HEAD.size, min(size, 32))
+    secret.destroy()
+    after = ctypes.string_at(place + HEAD.size, min(size, 32))
+    assert len(secret) == size
+    assert repr(secret) == f"<Secret {size} bytes, destroyed>"
+    if size <= 32:
+        assert after == bytes(size) != before
+
+
+@needs.linux
+def test_a_million_at_rest_under_a_small_lock_limit() -> None:
+    """Without privilege: each opens, and none takes more than 120 bytes of RAM."""
+    out = succeed("""
+        children.limit_locks(65536)
+        first = Secret.random(32)
+        kept = [None] * 1_000_000
+        before = observed.status_size("VmRSS")
+        for i in range(len(kept)):
+            kept[i] = Secret.random(32)
+        print((observed.status_size("VmRSS") - before) // len(kept), observed.status_size("VmLck") <= 65536)
+        print(len({one.reveal() for one in kept[::5000]}))
+    """)
+    size, is_within, different = out.split()
+    assert int(size) <= 120
+    assert (is_within, different) == ("True", "200")
 
 
 def test_a_broken_seal_harms_nobody_else() -> None:

@@ -169,8 +169,8 @@ cdef class Block(Keeper):
                 if not self.is_intact():
                     sr_blocks_die(SR_DAMAGED_CANARY)
                 sr_os_wipe(self.place.data, self.size)
-                if (not self.exports and self.pages.pages_size == _page_size and len(_idle_rooms) < ROOMS_KEPT
-                        and not _bells):
+                if (not self.exports and self.pages.pages_size <= ROOM_PAGES_KEPT * _page_size
+                        and len(_idle_rooms) < ROOMS_KEPT and not _bells):
                     _idle_rooms.append(self)
             return 0
         if self.writers or self.exports:

@@ -103,7 +103,7 @@ Keep bytes in memory that stays out of swap, core dumps, forked children and fre
         if isinstance(source, LockedBuffer):
             with source.open("rw") as view:
                 self.put(view, offset)
-                wipe_buffer(view)
+                _wipe_buffer(view)
             return
         if isinstance(source, Sealed) or memoryview(source).readonly:
             raise TypeError(
@@ -111,7 +111,7 @@ Keep bytes in memory that stays out of swap, core dumps, forked children and fre
         if self.holds(source):
             raise ValueError("a buffer cannot be moved into itself, nor can a part of it")
         self.put(source, offset)
-        wipe_buffer(source)
+        _wipe_buffer(source)
 
     def guarantees(self):
         """Ask the operating system what this buffer really has, now.

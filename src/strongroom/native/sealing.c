@@ -10,10 +10,21 @@ typedef struct associated {
     uint64_t key_number;
 } associated;
 
-static associated bind(const sr_envelope *envelope)
+static associated bind(uint64_t identity, const sr_envelope *envelope)
 {
-    associated bound = {envelope->identity, envelope->size, envelope->key_number};
+    associated bound = {identity, envelope->size, envelope->key_number};
     return bound;
+}
+
+/* Whatever the engine: its tag is no longer than the longest. */
+static int is_near(const sr_envelope *envelope)
+{
+    return envelope->size <= SR_NEAR_SIZE - SR_TAG_MAX_SIZE;
+}
+
+unsigned char *sr_envelope_ciphertext(sr_envelope *envelope)
+{
+    return is_near(envelope) ? envelope->ciphertext.near : envelope->ciphertext.far;
 }
 
 static void make_nonce(const sr_sealer *sealer, uint64_t counter, unsigned char nonce[SR_NONCE_MAX_SIZE])
@@ -53,7 +64,7 @@ int sr_sealer_rekey(sr_sealer *sealer, const sr_engine *engine, const unsigned c
     }
     sealer->engine = *engine;
     sealer->counter = 0;
-    sealer->key_number++;
+    sealer->key_number += sealer->key_number == UINT32_MAX ? 2 : 1; /* 0 stands for none */
     sealer->key = key;
     return 0;
 }
@@ -63,37 +74,37 @@ int sr_seal(sr_sealer *sealer, uint64_t identity, const unsigned char *plain, si
 {
     unsigned char nonce[SR_NONCE_MAX_SIZE];
     unsigned long long sealed_size = 0;
-    assert(sealer->key != NULL && size != 0 && size <= SIZE_MAX - SR_TAG_MAX_SIZE);
-    unsigned char *ciphertext = malloc(size + sealer->engine.tag_size);
-    if (ciphertext == NULL) {
+    assert(sealer->key != NULL && size != 0 && size <= SR_SEALED_MAX_SIZE && envelope->key_number == 0);
+    envelope->size = (uint32_t)size;
+    if (!is_near(envelope) && (envelope->ciphertext.far = malloc(size + sealer->engine.tag_size)) == NULL) {
         error->call = "malloc";
         error->code = SR_UNSUPPORTED;
         return -1;
     }
-    sr_envelope fresh = {identity, sealer->key_number, sealer->counter++, size, ciphertext};
-    associated bound = bind(&fresh);
-    make_nonce(sealer, fresh.counter, nonce);
-    if (sealer->engine.encrypt(ciphertext, &sealed_size, plain, size, (const unsigned char *)&bound,
-                               sizeof bound, NULL, nonce, sealer->key) != 0
+    envelope->counter = sealer->counter++;
+    envelope->key_number = sealer->key_number;
+    associated bound = bind(identity, envelope);
+    make_nonce(sealer, envelope->counter, nonce);
+    if (sealer->engine.encrypt(sr_envelope_ciphertext(envelope), &sealed_size, plain, size,
+                               (const unsigned char *)&bound, sizeof bound, NULL, nonce, sealer->key) != 0
         || sealed_size != size + sealer->engine.tag_size) {
-        free(ciphertext);
+        sr_envelope_drop(envelope);
         error->call = "encrypt";
         error->code = SR_UNSUPPORTED;
         return -1;
     }
-    *envelope = fresh;
     return 0;
 }
 
-int sr_unseal(const sr_sealer *sealer, const sr_envelope *envelope, unsigned char *plain)
+int sr_unseal(const sr_sealer *sealer, uint64_t identity, const sr_envelope *envelope, unsigned char *plain)
 {
     unsigned char nonce[SR_NONCE_MAX_SIZE];
     unsigned long long size = 0;
-    associated bound = bind(envelope);
+    associated bound = bind(identity, envelope);
+    const unsigned char *ciphertext = is_near(envelope) ? envelope->ciphertext.near : envelope->ciphertext.far;
     make_nonce(sealer, envelope->counter, nonce);
-    if (sealer->engine.decrypt(plain, &size, NULL, envelope->ciphertext,
-                               envelope->size + sealer->engine.tag_size, (const unsigned char *)&bound,
-                               sizeof bound, nonce, sealer->key) != 0
+    if (sealer->engine.decrypt(plain, &size, NULL, ciphertext, envelope->size + sealer->engine.tag_size,
+                               (const unsigned char *)&bound, sizeof bound, nonce, sealer->key) != 0
         || size != envelope->size) {
         sr_os_wipe(plain, envelope->size); /* whatever the engine left of an unauthenticated plaintext */
         return -1;
@@ -101,8 +112,15 @@ int sr_unseal(const sr_sealer *sealer, const sr_envelope *envelope, unsigned cha
     return 0;
 }
 
+/* Wiped, so that a key that comes to light later opens nothing that was destroyed before. */
 void sr_envelope_drop(sr_envelope *envelope)
 {
-    free(envelope->ciphertext);
-    envelope->ciphertext = NULL;
+    if (envelope->key_number == 0) {
+        return;
+    }
+    envelope->key_number = 0;
+    sr_os_wipe(sr_envelope_ciphertext(envelope), envelope->size); /* the tag alone opens nothing */
+    if (!is_near(envelope)) {
+        free(envelope->ciphertext.far);
+    }
 }

@@ -11,12 +11,13 @@ def buffer_start(thing):
     return <size_t>buffer.buf
 
 
-def wipe_buffer(target):
+cdef int _wipe_buffer(object target) except -1:
     """Overwrite a writable contiguous buffer with zeros, wherever it lies."""
     cdef Py_buffer buffer
     PyObject_GetBuffer(target, &buffer, PyBUF_WRITABLE)
     sr_os_wipe(buffer.buf, buffer.len)
     PyBuffer_Release(&buffer)
+    return 0
 
 
 cdef extern from "Python.h":

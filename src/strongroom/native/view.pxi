@@ -56,7 +56,7 @@ cdef class Access(Use):
         try:  # without except: that would look after the thread's current exception each time
             view = _new_view(self)
             if self.sealed is not None:
-                self.block = self.sealed.enter_room()
+                self.block = _enter_room(self.sealed)
             else:
                 self.block.enter(self.writable)
             self.phase = OPEN
@@ -95,7 +95,7 @@ cdef class Access(Use):
         if block.is_room:
             self.delist()
         if self.sealed is not None:
-            self.sealed.leave_room(block)
+            _leave_room(self.sealed, block)
         block.leave(self.writable)
         self.let_go()
         return 0

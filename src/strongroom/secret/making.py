@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["Making"]
 
 
+@_native.lean
 class Making(_native.Sealed):
     """The ways in. ``Secret``, its only heir, has the ways out."""
 
@@ -85,7 +86,11 @@ class Making(_native.Sealed):
 
         Version added: 0.1.
         """
-        return cls.build(size, _native.fill_random)
+        if not _native.has_sealer():
+            sealing.ensure_key()
+        secret: Self = cls.__new__(cls)
+        secret._seal_random(size)
+        return secret
 
     @classmethod
     def from_env(cls, name: str, *, scrub: bool = True) -> Self:
@@ -185,17 +190,10 @@ class Making(_native.Sealed):
 
         Version added: 0.1.
         """
-        try:
-            is_readonly = memoryview(source).readonly
-        except TypeError:
-            raise TypeError(f"the source must be a buffer such as a bytearray, not {type(source).__name__}") from None
-        if wipe and is_readonly:
-            raise TypeError(
-                f"{type(source).__name__} cannot be overwritten: wipe=False takes a copy and leaves the original"
-            )
-        secret = cls.build(*sources.from_buffer(source))
-        if wipe:
-            _native.wipe_buffer(source)
+        if not _native.has_sealer():
+            sealing.ensure_key()
+        secret: Self = cls.__new__(cls)
+        secret._seal_copy(source, wipe)
         return secret
 
     @classmethod

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from strongroom import _native
 from strongroom.secret import sources
 from strongroom.secret.making import Making
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["Secret"]
 
 
+@_native.lean
 class Secret(Making):
     """Keep bytes encrypted in ordinary memory and decrypt them into locked memory for the length of a block.
 

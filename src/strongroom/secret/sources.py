@@ -29,7 +29,6 @@ __all__ = [
     "FEW_BYTES",
     "MOST_BYTES",
     "credential_path",
-    "from_buffer",
     "from_env",
     "from_fd",
     "from_prompt",
@@ -90,18 +89,6 @@ def from_prompt(prompt: str) -> tuple[int, Fill]:
         return size
 
     return terminal.LINE_MAX_SIZE, fill
-
-
-def from_buffer(source: Buffer) -> tuple[int, Fill]:
-    """Return the size of a buffer and what copies it."""
-    size = memoryview(source).nbytes
-    if size == 0:
-        raise ValueError("the buffer is empty")
-
-    def fill(view: _native.View) -> None:
-        view[:] = source
-
-    return size, fill
 
 
 def from_text(form: str, text: str | Buffer) -> tuple[int, Fill]:
