@@ -24,6 +24,21 @@ def test_the_value_comes_in_and_goes_from_everywhere_python_looks(monkeypatch: p
         Secret.from_env(NAME)
 
 
+def test_a_second_call_says_where_the_first_one_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    """File and line of the user's code, and the remedies; never the value. Set anew, the variable is there again."""
+    monkeypatch.setenv(NAME, MARK)
+    secret = Secret.from_env(NAME)  # this line
+    with pytest.raises(KeyError, match=r"test_from_env\.py:\d+ took it.*scrub=False") as caught:
+        Secret.from_env(NAME)
+    source, line = str(caught.value).split(" took it")[0].rsplit(" ", 1)[1].rsplit(":", 1)
+    with open(source, encoding="utf-8") as file:
+        assert "# this line" in file.readlines()[int(line) - 1]
+    assert MARK not in str(caught.value)
+    monkeypatch.setenv(NAME, "another")
+    assert Secret.from_env(NAME, scrub=False) == b"another"
+    assert secret == MARK.encode()
+
+
 def test_without_scrub_it_stays(monkeypatch: pytest.MonkeyPatch) -> None:
     """The variable is as it was."""
     monkeypatch.setenv(NAME, MARK)

@@ -105,7 +105,7 @@ class Making(_native.Sealed):
             The sealed secret, as long as the value: nothing is stripped or decoded.
 
         Raises:
-            KeyError: There is no such variable.
+            KeyError: There is no such variable; or an earlier call took it, and the error says where that was.
             ValueError: It is empty, or the name cannot be one.
             LockLimitError: No memory can be locked.
             SystemCallError: The variable changed while it was read, or the system refused to read or remove it.

@@ -6,6 +6,7 @@ import errno
 import io
 import os
 import stat
+import sys
 
 from strongroom import _native
 from strongroom._os import PLATFORM
@@ -55,6 +56,11 @@ def from_env(name: str) -> tuple[int, Fill]:
         raise ValueError("the name of an environment variable is a non-empty str without '=' and NUL")
     raw = name.encode() if PLATFORM == "windows" else os.fsencode(name)
     size = _native.environment_size(raw)
+    if size is None and name in _taken:
+        raise KeyError(
+            f"the environment variable {name!r} is gone: {_taken[name]} took it, which removes it. Keep that secret "
+            "and pass it on, or take it there with scrub=False"
+        )
     if size is None:
         raise KeyError(f"there is no environment variable {name!r}: set it for this process, or check its spelling")
     if size == 0:
@@ -62,8 +68,21 @@ def from_env(name: str) -> tuple[int, Fill]:
     return size, lambda view: _native.environment_read(raw, view)
 
 
+#: By the names of variables that were removed, the lines that had them removed.
+_taken: dict[str, str] = {}
+
+
+def _caller() -> str:
+    """File and line of the code that called into this package."""
+    frame = sys._getframe()
+    while frame.f_back is not None and f"{frame.f_globals.get('__name__')}".startswith("strongroom."):
+        frame = frame.f_back
+    return f"{frame.f_code.co_filename}:{frame.f_lineno}"
+
+
 def scrub_env(name: str) -> None:
     """Overwrite a variable in the C environment and in ``os.environ``, and remove it from both."""
+    _taken[name] = _caller()
     raw = name.encode() if PLATFORM == "windows" else os.fsencode(name)
     # os.environ keeps a bytes object of its own, under a private name on every version so far (Lib/os.py).
     data = getattr(os.environ, "_data", None)
