@@ -1,14 +1,19 @@
 """No accidental way out: pickle, copy, json, text, logging, tracebacks show nothing of a secret, or refuse."""
 
 import copy
+import dataclasses
 import io
 import json
 import logging
+import multiprocessing
 import pickle
 import pprint
+import subprocess
+import sys
 import traceback
 import weakref
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -157,6 +162,62 @@ def test_a_traceback_with_variables_shows_nothing(thing: Thing) -> None:
     told = "".join(report.format())
     assert type(local).__name__ in told
     assert not shows(told)
+
+
+@dataclasses.dataclass
+class Settings:
+    """What programs put secrets into."""
+
+    user: str
+    token: Thing
+
+
+def test_a_dataclass_shows_nothing(thing: Thing) -> None:
+    """Its repr has the thing's; asdict, which copies values, refuses."""
+    settings = Settings("me", thing)
+    assert not shows(repr(settings))
+    with pytest.raises(TypeError, match=type(thing).__name__):
+        dataclasses.asdict(settings)
+
+
+def test_pytest_shows_nothing_of_what_it_compares(tmp_path: Path) -> None:
+    """A failed assertion with local variables: the secret by its repr, while ordinary bytes are printed (control)."""
+    (tmp_path / "test_it.py").write_text(
+        f"""
+from strongroom import LockedBuffer, Secret
+def made():
+    return Secret.build({len(MARK)}, lambda view: view.__setitem__(slice(None), CONTENT))
+CONTENT = bytes({list(MARK)})
+def test_secret():
+    secret = made()
+    assert secret == b"something else"
+def test_view():
+    with made().open() as view:
+        assert view == b"something else"
+def test_control():
+    ordinary = CONTENT
+    assert ordinary == b"something else"
+""",
+        encoding="utf-8",
+    )
+
+    def output(name: str) -> str:
+        command = [sys.executable, "-m", "pytest", "-l", "-vv", "-p", "no:cacheprovider", "test_it.py", "-k", name]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert done.returncode == 1, done.stdout + done.stderr
+        return done.stdout
+
+    for name in ("secret", "view"):
+        assert "something else" in output(name)
+        assert "hunter2" not in output(name)
+    assert "hunter2" in output("control")
+
+
+def test_arguments_of_processes_refuse(thing: Thing) -> None:
+    """What is spawned gets its arguments pickled; the error comes at once, in the parent."""
+    process = multiprocessing.get_context("spawn").Process(target=print, args=(thing,))
+    with pytest.raises(TypeError, match=type(thing).__name__):
+        process.start()
 
 
 def test_buffers_and_secrets_are_not_bytes() -> None:

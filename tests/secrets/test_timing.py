@@ -34,7 +34,7 @@ def welch(one: list[int], other: list[int]) -> float:
     kept = [[sample for sample in samples if sample <= cut] for samples in (one, other)]
     means = [statistics.fmean(samples) for samples in kept]
     spread = sum(statistics.variance(samples) / len(samples) for samples in kept)
-    return (means[0] - means[1]) / (spread or 1e-9) ** 0.5
+    return (means[0] - means[1]) / float((spread or 1e-9) ** 0.5)
 
 
 def leakage(compare: Callable[[bytes], bool]) -> float:
