@@ -251,7 +251,7 @@ class Pages(RuleBasedStateMachine):
     def freeze(self, held: Held) -> None:
         """From here on for reading only; refused while somebody may write, or keeps what may be written to."""
         error = held.refusal()
-        if error is None and (held.kept or any(opened.mode == "rw" for opened in held.accesses)):
+        if error is None and any(one.mode == "rw" for one in (*held.kept, *held.accesses)):
             error = BufferError
         if error is None:
             held.buffer.freeze()
