@@ -251,7 +251,8 @@ class Pages(RuleBasedStateMachine):
     def freeze(self, held: Held) -> None:
         """From here on for reading only; refused while somebody may write, or keeps what may be written to."""
         error = held.refusal()
-        if error is None and any(one.mode == "rw" for one in (*held.kept, *held.accesses)):
+        modes = [kept.mode for kept in held.kept] + [opened.mode for opened in held.accesses]
+        if error is None and "rw" in modes:
             error = BufferError
         if error is None:
             held.buffer.freeze()

@@ -91,6 +91,19 @@ def test_neither_text_nor_bytes(form: str) -> None:
             MAKERS[form](wrong)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("form", MAKERS)
+def test_a_str_that_says_it_is_longer(form: str) -> None:
+    """What a subclass says of its length is not believed."""
+
+    class Long(str):
+        __slots__ = ()
+
+        def __len__(self) -> int:
+            return 1 << 44
+
+    assert len(MAKERS[form](Long("ABCD"))) in (2, 3)
+
+
 @needs.linux
 @pytest.mark.parametrize("form", MAKERS)
 def test_a_second_process_finds_what_was_decoded_nowhere_else(form: str) -> None:

@@ -84,6 +84,8 @@ def test_destroying_wipes_the_ciphertext(size: int) -> None:
     assert repr(secret) == f"<Secret {size} bytes, destroyed>"
     if size <= 32:
         assert after == bytes(size) != before
+        assert ctypes.string_at(place, HEAD.size) == HEAD.pack(0, size, 0)
+        assert ctypes.string_at(place + HEAD.size, NEAR_SIZE) == bytes(NEAR_SIZE)  # the tag too: guesses could be tried
 
 
 @needs.linux

@@ -1,5 +1,6 @@
 """Secret.write_to: all of it goes out, through whatever takes it in pieces."""
 
+import io
 import os
 import threading
 from pathlib import Path
@@ -54,7 +55,7 @@ def test_what_cannot_be_written() -> None:
     secret = Secret.random(8)
     with pytest.raises(OSError):  # noqa: PT011
         secret.write_to(987654)
-    for wrong in ("path", None):
+    for wrong in ("path", None, io.BytesIO()):
         with pytest.raises(TypeError, match="file descriptor"):
             secret.write_to(wrong)  # type: ignore[arg-type]
     secret.destroy()

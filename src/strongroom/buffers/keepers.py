@@ -108,21 +108,34 @@ def _in_frames(start: int, end: int) -> list[str]:
     return found
 
 
+def _referents(holder: object) -> list[object]:
+    """What an object refers to, as far as asking is safe.
+
+    Frames are told with their variables' names. What modules refer to is their dictionary, which is among the objects
+    itself; the rest is the business of their C code, and that of Python 3.12.1's ``_asyncio`` never comes to an end.
+    """
+    return [] if type(holder).__name__ in ("frame", "module") else gc.get_referents(holder)
+
+
+def _owner_of(attributes: dict[str, object]) -> object:
+    """The module or object whose dictionary this is, or None."""
+    for owner in gc.get_objects():
+        is_candidate = type(owner) is type(sys) or any(thing is attributes for thing in _referents(owner))
+        if is_candidate and _attributes_of(owner) is attributes:
+            return owner
+    return None
+
+
 def _place(holder: object, thing: object) -> str:
     """Words for where in ``holder`` the thing is. Names of variables and attributes; what else is a key is content."""
-    if issubclass(type(holder), dict):
-        for owner in gc.get_referrers(holder):
-            attributes = _attributes_of(owner)
-            if attributes is not None and attributes is holder:
-                name = next((key for key, value in list(attributes.items()) if value is thing), None)
-                if issubclass(type(owner), type(sys)):
-                    return f"the global variable {name!r} of module {attributes.get('__name__')}"
-                return f"the attribute {name!r} of a {type(owner).__name__} object"
+    attributes = holder if type(holder) is dict else _attributes_of(holder) or {}
+    owner = _owner_of(attributes) if attributes is holder else holder
+    name = next((key for key, value in list(attributes.items()) if value is thing), None)
+    if owner is None or name is None:
         return f"a {type(holder).__name__}"
-    for name, value in (_attributes_of(holder) or {}).items():
-        if value is thing:
-            return f"the attribute {name!r} of a {type(holder).__name__} object"
-    return f"a {type(holder).__name__}"
+    if type(owner) is type(sys):
+        return f"the global variable {name!r} of module {attributes.get('__name__')}"
+    return f"the attribute {name!r} of a {type(owner).__name__} object"
 
 
 def _in_objects(start: int, end: int) -> tuple[list[str], bool]:
@@ -132,9 +145,7 @@ def _in_objects(start: int, end: int) -> tuple[list[str], bool]:
     for count, holder in enumerate(gc.get_objects()):
         if count % _OBJECTS_AT_A_TIME == 0 and time.monotonic() > deadline:
             return found, False
-        if type(holder).__name__ == "frame":  # told with the variable's name, or about to go
-            continue
-        for thing in gc.get_referents(holder):
+        for thing in _referents(holder):
             if _is_inside(thing, start, end):
                 kind = type(thing).__name__
                 found.append(f"{kind} in {_place(holder, thing)}" if len(found) < _MOST_NAMED else kind)

@@ -34,7 +34,10 @@ cdef extern from *:
 
 
 def local_variables(frame):
-    """The variables of a function's frame that have a value, as pairs of name and value."""
+    """The variables that have a value in the frame of a function that runs, as pairs of name and value.
+
+    Not of a generator that was closed: Python 3.13.0 leaves freed objects in its frame.
+    """
     code = frame.f_code
     names = list(code.co_varnames)
     names += [name for name in code.co_cellvars if name not in code.co_varnames]

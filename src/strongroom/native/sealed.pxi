@@ -18,6 +18,7 @@ cdef Block _take_room(size_t size):
             room.size = size
             return room
     room = Block(size, isolated=True)
+    room.require_usable()  # making it may have run code that forked, or purged
     if sr_block_protect(room.pages, SR_READ_WRITE, &error):
         _raise(&error)
     room.is_room = True
@@ -126,17 +127,25 @@ cdef Block _new_room(Sealed sealed, size_t size):
 
 cdef int _seal_room(Sealed sealed, Block room, size_t size) except -1:
     cdef sr_error error
+    if _key_generation != sr_generation():
+        raise ForkedError("the process forked while this secret was being made: make it anew here")
     if not has_sealer() or room.purges != _purges:
         raise PurgedError("purge() ran while this secret was being made")
     if sr_seal(&_sealer, _identity_of(sealed), room.place.data, size, &sealed.envelope, &error):
         if error.call == b"malloc":
             raise MemoryError()
         _raise(&error)
+    if not has_sealer() or room.purges != _purges:  # a signal wiped room or key meanwhile: ending.pxi
+        sr_envelope_drop(&sealed.envelope)
+        raise PurgedError("purge() ran while this secret was being made")
     return 0
 
 
 cdef inline uint64_t _identity_of(Sealed sealed) noexcept:
-    """What tells it from all others there are: an envelope that is moved into another object does not open."""
+    """What tells it from all others there are: an envelope that is moved into another object does not open.
+
+    Not from one that is gone, in whose place this one lies: who writes this process's memory could put its value back.
+    """
     return <size_t><PyObject *>sealed
 
 

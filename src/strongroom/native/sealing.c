@@ -39,11 +39,11 @@ int sr_engine_self_test(const sr_engine *engine, const unsigned char *key, const
                         const unsigned char *bound, size_t bound_size, const unsigned char *message,
                         size_t message_size, const unsigned char *expected)
 {
-    unsigned char sealed[128], opened[128];
+    unsigned char sealed[SR_EXAMPLE_MAX_SIZE + SR_TAG_MAX_SIZE], opened[SR_EXAMPLE_MAX_SIZE];
     size_t sealed_size = message_size + engine->tag_size;
     unsigned long long got = 0;
-    if (sealed_size > sizeof sealed
-        || engine->encrypt(sealed, &got, message, message_size, bound, bound_size, NULL, nonce, key) != 0
+    assert(message_size <= sizeof opened && engine->tag_size <= SR_TAG_MAX_SIZE);
+    if (engine->encrypt(sealed, &got, message, message_size, bound, bound_size, NULL, nonce, key) != 0
         || got != sealed_size || memcmp(sealed, expected, sealed_size) != 0) {
         return -1;
     }
@@ -76,7 +76,7 @@ int sr_seal(sr_sealer *sealer, uint64_t identity, const unsigned char *plain, si
     unsigned long long sealed_size = 0;
     assert(sealer->key != NULL && size != 0 && size <= SR_SEALED_MAX_SIZE && envelope->key_number == 0);
     envelope->size = (uint32_t)size;
-    if (!is_near(envelope) && (envelope->ciphertext.far = malloc(size + sealer->engine.tag_size)) == NULL) {
+    if (!is_near(envelope) && (envelope->ciphertext.far = malloc(size + SR_TAG_MAX_SIZE)) == NULL) {
         error->call = "malloc";
         error->code = SR_UNSUPPORTED;
         return -1;
@@ -112,14 +112,16 @@ int sr_unseal(const sr_sealer *sealer, uint64_t identity, const sr_envelope *env
     return 0;
 }
 
-/* Wiped, so that a key that comes to light later opens nothing that was destroyed before. */
+/* Wiped, tag and all, so that a key that comes to light later tells nothing of what was destroyed before: with a tag,
+ * guesses could be tried, and with some ciphers a short plaintext computed. */
 void sr_envelope_drop(sr_envelope *envelope)
 {
     if (envelope->key_number == 0) {
         return;
     }
     envelope->key_number = 0;
-    sr_os_wipe(sr_envelope_ciphertext(envelope), envelope->size); /* the tag alone opens nothing */
+    envelope->counter = 0;
+    sr_os_wipe(sr_envelope_ciphertext(envelope), (size_t)envelope->size + SR_TAG_MAX_SIZE);
     if (!is_near(envelope)) {
         free(envelope->ciphertext.far);
     }

@@ -57,8 +57,11 @@ typedef struct sr_envelope {
 /* Where the ciphertext is. Not of an envelope with nothing in it. */
 unsigned char *sr_envelope_ciphertext(sr_envelope *envelope);
 
+#define SR_EXAMPLE_MAX_SIZE 256
+
 /* Encrypt and decrypt a fixed example and refuse a forged one: 0 if the engine computes what its published
- * test vector says, -1 otherwise. `expected` is the ciphertext of `message` with its tag. */
+ * test vector says, -1 otherwise. `expected` is the ciphertext of `message`, SR_EXAMPLE_MAX_SIZE bytes at most, with its
+ * tag. */
 int sr_engine_self_test(const sr_engine *engine, const unsigned char *key, const unsigned char *nonce,
                         const unsigned char *bound, size_t bound_size, const unsigned char *message,
                         size_t message_size, const unsigned char *expected);

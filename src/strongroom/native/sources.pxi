@@ -22,6 +22,7 @@ cdef int _wipe_buffer(object target) except -1:
 
 cdef extern from "Python.h":
     bint PyUnicode_IS_ASCII(object)
+    Py_ssize_t PyUnicode_GET_LENGTH(object)
     void *PyUnicode_DATA(object)
 
 
@@ -35,16 +36,19 @@ def decode(str form not None, source, View view not None):
     cdef sr_decoded outcome
     cdef bint is_hex = form == "hex"
     cdef const unsigned char *text
-    view.require_writable()
     if isinstance(source, str):
         if not PyUnicode_IS_ASCII(source):
             raise ValueError(f"{form}: the text has characters that are not ASCII")
+        view.require_writable()
         text = <const unsigned char *>PyUnicode_DATA(source)
-        outcome = _decode(is_hex, text, len(source), view, &written, &position)
+        outcome = _decode(is_hex, text, PyUnicode_GET_LENGTH(source), view, &written, &position)
     else:
-        PyObject_GetBuffer(source, &buffer, PyBUF_SIMPLE)
-        outcome = _decode(is_hex, <const unsigned char *>buffer.buf, buffer.len, view, &written, &position)
-        PyBuffer_Release(&buffer)
+        PyObject_GetBuffer(source, &buffer, PyBUF_SIMPLE)  # may run code of the source's own; so nothing before it counts
+        try:
+            view.require_writable()
+            outcome = _decode(is_hex, <const unsigned char *>buffer.buf, buffer.len, view, &written, &position)
+        finally:
+            PyBuffer_Release(&buffer)
     if outcome == SR_NOT_A_DIGIT:
         raise ValueError(f"{form}: the character at position {position:,} is no digit of it")
     if outcome == SR_CUT_SHORT:

@@ -259,10 +259,11 @@ class Making(_native.Sealed):
         Raises:
             ValueError: There is nothing, or more than is allowed; what was read is wiped.
             OSError: The system refuses to read, the descriptor does not wait (BlockingIOError), or it is a directory's.
+            OverflowError: No descriptor has that number.
             LockLimitError: No memory can be locked.
             UnsupportedError, SystemCallError, MemoryError: As ``build``.
 
-        Platform notes: the same everywhere; on Windows a descriptor of the C runtime, in binary mode.
+        Platform notes: on Windows a descriptor of the C runtime, in binary mode.
 
         Does not protect against: what the kernel keeps: the pipe's buffer, the page cache; and whoever wrote it there.
 
@@ -315,23 +316,24 @@ class Making(_native.Sealed):
             os.close(file)
 
     @classmethod
-    def from_credential(cls, name: str, *, strip_newline: bool = False) -> Self:
+    def from_credential(
+        cls, name: str, *, max_size: int | None = None, strip_newline: bool = False, allow_others: bool = False
+    ) -> Self:
         """Read a credential that systemd passed to this service.
 
         Args:
             name: As in the unit's ``LoadCredential=`` or ``LoadCredentialEncrypted=``.
-            strip_newline: Drop one newline at the end (LF, or CR and LF).
+            max_size, strip_newline, allow_others: As in ``from_file``.
 
         Returns:
             The sealed secret.
 
         Raises:
             KeyError: The service was started without credentials, or there is none of that name; says which of the two.
-            ValueError: A name that cannot be one; or the credential is empty or larger than 1 MiB.
+            ValueError: A name that cannot be one; or the credential is empty, or larger than is allowed.
             OSError, LockLimitError, UnsupportedError, SystemCallError, MemoryError: As ``from_file``.
 
-        Platform notes: Linux with systemd 247 or later; the variable ``CREDENTIALS_DIRECTORY`` says where they lie,
-        elsewhere too.
+        Platform notes: Linux with systemd 247 or later; elsewhere where ``CREDENTIALS_DIRECTORY`` is set.
 
         Does not protect against: other processes of the service, which may read the same file.
 
@@ -341,7 +343,7 @@ class Making(_native.Sealed):
         """
         path = sources.credential_path(name)
         try:
-            return cls.from_file(path, strip_newline=strip_newline)
+            return cls.from_file(path, max_size=max_size, strip_newline=strip_newline, allow_others=allow_others)
         except FileNotFoundError:
             raise KeyError(
                 f"there is no credential {name!r}: name it with LoadCredential= or SetCredential= in the unit"

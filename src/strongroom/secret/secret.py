@@ -101,7 +101,8 @@ class Secret(Making):
             How many bytes were written: the length of the secret.
 
         Raises:
-            DestroyedError, ForkedError, PurgedError, SealBrokenError: There is nothing to write.
+            DestroyedError, ForkedError, PurgedError, SealBrokenError: There is nothing to write. After a PurgedError in
+                the middle of it a part may be written, and zeros after that part: close the other side.
             LockLimitError: No memory can be locked to open it.
             OSError: The system refused, or the descriptor does not wait (BlockingIOError); a part may be written.
             TypeError: No descriptor.

@@ -118,7 +118,7 @@ def from_text(form: str, text: str | Buffer) -> tuple[int, Fill]:
         except TypeError:
             raise TypeError(f"{form}: the text must be a str or bytes, not {type(text).__name__}") from None
     else:
-        size = len(text)
+        size = str.__len__(text)
     most = size // 2 if form == "hex" else size * 3 // 4
     return max(most, 1), lambda view: _native.decode(form, text, view)
 
@@ -129,6 +129,8 @@ def open_file(path: str | os.PathLike[str], *, allow_others: bool) -> int:
     file = os.open(path, flags)
     try:
         mode = os.fstat(file).st_mode
+        if stat.S_ISDIR(mode):
+            raise IsADirectoryError(errno.EISDIR, "a secret cannot be read from a directory", os.fspath(path))
         if PLATFORM != "windows" and not allow_others and mode & (stat.S_IROTH | stat.S_IWOTH):
             raise PermissionError(
                 errno.EACCES,
@@ -209,7 +211,9 @@ def _read(fd: int, view: _native.View) -> int:
 def number_of(thing: HasFileno) -> int:
     """Return the descriptor of a file object."""
     fileno = getattr(thing, "fileno", None)
-    if fileno is None:
-        raise TypeError(f"fd must be a file descriptor or an object with fileno(), not {type(thing).__name__}")
-    number: int = fileno()
+    try:
+        number: int = fileno()  # type: ignore[misc]
+    except (TypeError, io.UnsupportedOperation):  # there is none, or it is a file in memory
+        kind = type(thing).__name__
+        raise TypeError(f"fd must be a file descriptor or an object that has one, not {kind}") from None
     return number
