@@ -97,7 +97,7 @@ static void check_tampering(sr_sealer *sealer, size_t size)
     unsigned char plain[SIZE], back[SIZE];
     sr_envelope good = {0}, other = {0}, bad;
     memset(plain, 0x5A, sizeof plain);
-    printf("      %zu bytes\n", size);
+    printf("      %u bytes\n", (unsigned)size);
     CHECK("two are sealed", sr_seal(sealer, 100, plain, size, &good, &error) == 0
                                 && sr_seal(sealer, 101, plain, size, &other, &error) == 0);
     unsigned char *ciphertext = sr_envelope_ciphertext(&good);

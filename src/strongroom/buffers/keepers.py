@@ -32,7 +32,7 @@ _module_of = type.__dict__["__module__"].__get__
 _IS_FUNCTION = 0x1
 
 #: How long to search among all objects; they may be millions.
-_SEARCH_SECONDS = 1.0
+_SEARCH_SECONDS = 3.0
 
 #: How many objects to look at between two looks at the clock.
 _OBJECTS_AT_A_TIME = 1000
@@ -55,9 +55,13 @@ def _attributes_of(thing: object) -> dict[str, object] | None:
     return None
 
 
+def _may_lie_anywhere(kind: type) -> bool:
+    """Whether objects of this type show memory that is not their own."""
+    return kind is memoryview or any(_is_buffer_type(base) for base in type.mro(kind))
+
+
 def _is_inside(thing: object, start: int, end: int) -> bool:
-    kind = type(thing)
-    if kind is not memoryview and not any(_is_buffer_type(base) for base in type.mro(kind)):
+    if not _may_lie_anywhere(type(thing)):
         return False
     address = _native.buffer_start(thing)
     return address is not None and start <= address < end
@@ -141,14 +145,20 @@ def _place(holder: object, thing: object) -> str:
 def _in_objects(start: int, end: int) -> tuple[list[str], bool]:
     """Words for what was found, and whether all objects were looked at."""
     found: list[str] = []
+    others: dict[int, type] = {}  # types of what need not be looked at; by their ids: a hash may be code of their own
     deadline = time.monotonic() + _SEARCH_SECONDS
     for count, holder in enumerate(gc.get_objects()):
         if count % _OBJECTS_AT_A_TIME == 0 and time.monotonic() > deadline:
             return found, False
         for thing in _referents(holder):
-            if _is_inside(thing, start, end):
-                kind = type(thing).__name__
-                found.append(f"{kind} in {_place(holder, thing)}" if len(found) < _MOST_NAMED else kind)
+            kind = type(thing)
+            if id(kind) in others:
+                continue
+            if not _may_lie_anywhere(kind):
+                others[id(kind)] = kind
+            elif _is_inside(thing, start, end):
+                name = kind.__name__
+                found.append(f"{name} in {_place(holder, thing)}" if len(found) < _MOST_NAMED else name)
     return found, True
 
 
@@ -160,7 +170,7 @@ def keepers(start: int, end: int) -> str:
     if not found and is_whole:
         return "an object that the garbage collector does not track"
     if not found:
-        return f"an object that was not found among very many within {_SEARCH_SECONDS:g} second"
+        return f"an object that was not found among very many within {_SEARCH_SECONDS:g} seconds"
     more = len(found) - _MOST_NAMED
     named = list(dict.fromkeys(found[:_MOST_NAMED]))
     return "; ".join(named) + (f"; and {more} more" if more > 0 else "")
