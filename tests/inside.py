@@ -65,6 +65,14 @@ def skip(reason: str) -> None:
     os._exit(77)
 
 
+def end_fork(pid: int, word: str) -> None:
+    """After a fork by something else: the child tells its word and ends, the parent tells how, and its own word."""
+    if pid == 0:
+        os.write(1, f"child {word}\n".encode())
+        os._exit(0)
+    print("status", os.waitpid(pid, 0)[1], "parent", word)  # noqa: T201
+
+
 def stop_at_exit() -> None:
     """Have this process stop itself (SIGSTOP) when the C library runs its exit handlers: after all of Python's."""
     libc = ctypes.CDLL(None)

@@ -8,7 +8,12 @@ from __future__ import annotations
 
 import sys
 
-__all__: list[str] = []
+__all__ = ["REFUSAL"]
+
+REFUSAL = (
+    "strongroom works in the main interpreter of a process only: use it there, or in a process of its own, and pass "
+    "what was computed to the sub-interpreter"
+)
 
 if sys.version_info < (3, 12):
     try:
@@ -17,7 +22,4 @@ if sys.version_info < (3, 12):
         pass
     else:
         if _interpreters.get_current() != _interpreters.get_main():
-            raise ImportError(
-                "strongroom works in the main interpreter of a process only: use it there, or in a process of its own, "
-                "and pass what was computed to the sub-interpreter"
-            )
+            raise ImportError(REFUSAL)

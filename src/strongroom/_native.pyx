@@ -3,8 +3,7 @@
 """The one door between Python and the native layer: argument checks, errors, and the types that hold secrets.
 
 Five nouns. A **Block** owns guarded pages, or a slot of pages that many share (one secret); to users it is a
-**LockedBuffer**. An **Access** is one use of a block, from entering a ``with``
-to leaving it; what the user gets inside is a **View**. A **Sealed** owns ciphertext and borrows a block, its *room*,
+**LockedBuffer**. An **Access** is one use of a block, from entering a ``with`` to leaving it; what the user gets inside is a **View**. A **Sealed** owns ciphertext and borrows a block, its *room*,
 for as long as at least one access to it is open. A **Region** is address space with the page states of Windows; it keeps
 no secrets, and shares the View. A **Section** is memory that a MappedView shows, a file's or shared by its name, and a
 MappedView is a Region.
@@ -45,6 +44,8 @@ from strongroom.exceptions import (
     UnsupportedError,
 )
 
+from strongroom._main_only import REFUSAL as _REFUSAL
+
 from strongroom._contract cimport *  # that file is this one's list of what it uses of the C headers
 
 cdef extern from "Python.h":
@@ -56,9 +57,7 @@ cdef extern from "Python.h":
 # One pool, one key and one list of blocks for the process, guarded by one interpreter lock: another interpreter may have
 # its own, and may end before the process does.
 if PyInterpreterState_Get() != PyInterpreterState_Main():
-    raise ImportError(
-        "strongroom works in the main interpreter of a process only: use it there, or in a process of its own, and pass "
-        "what was computed to the sub-interpreter")
+    raise ImportError(_REFUSAL)
 
 cdef size_t _page_size
 
@@ -98,8 +97,7 @@ def install_host(host):
     found to keep what these bits stand for;
     ``host.refusal(call, code, is_lock_limit, requested, note="")`` returns the exception to raise; ``host.waiting(policy,
     call, requested)`` gives an item for each further try at the lock limit, ``host.wait_note(policy, requested)`` says
-    what came of it; ``host.verify(block, policy)`` raises
-    or warns of what a new block does not have, and ``host.collect(block)`` returns evidence for all it has;
+    what came of it; ``host.verify(block, policy)`` raises or warns of what a new block does not have, and ``host.collect(block)`` returns evidence for all it has;
     ``host.keepers(start, end)`` returns words for what still refers to that memory.
     """
     global _host

@@ -12,6 +12,16 @@ if LockedBuffer(32).backing != "secretmem":
     children.skip("here small buffers are locked in any case: this kernel has no secret memory, or may hibernate")
 """
 
+#: Buffers with pages of their own, up to the lock limit.
+FULL = """
+kept = []
+try:
+    while True:
+        kept.append(LockedBuffer(2048))
+except LockLimitError:
+    pass
+"""
+
 
 def test_a_shortage_of_descriptors_is_over_when_it_is_over() -> None:
     """Without a descriptor for secret memory a small buffer is locked; the next one has its first choice again."""
@@ -45,13 +55,7 @@ def test_at_the_limit_free_slots_of_the_other_backing_serve() -> None:
     out = succeed(f"""{PREFERS_SECRET_MEMORY}
 children.limit_locks(65536)
 first = LockedBuffer(32, backing="locked")
-kept = []
-try:
-    while True:
-        kept.append(LockedBuffer(2048))
-except LockLimitError:
-    pass
-second = LockedBuffer(32)
+{FULL}second = LockedBuffer(32)
 print(second.backing)
 try:
     LockedBuffer(32, backing="secretmem")
@@ -104,13 +108,7 @@ def test_a_fork_between_two_tries(isolated: bool) -> None:
 children.limit_locks(65536)
 secret = Secret.random(8)
 secret.reveal()
-kept = []
-try:
-    while True:
-        kept.append(LockedBuffer(2048))
-except LockLimitError:
-    pass
-kept.pop().destroy()
+{FULL}kept.pop().destroy()
 secret.reveal()
 class Forking:
     def release(self):
@@ -124,11 +122,7 @@ try:
     word = "made"
 except ForkedError:
     word = "forked"
-if pid == 0:
-    os.write(1, b"child " + word.encode() + b"\\n")
-    os._exit(0)
-assert pid is not None
-print("status", os.waitpid(pid, 0)[1], "parent", word)
+children.end_fork(pid, word)
 """)
     assert out.split() == ["child", "forked", "status", "0", "parent", "made"]
 

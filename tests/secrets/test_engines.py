@@ -121,10 +121,7 @@ try:
     word = "made"
 except ForkedError:
     word = "forked"
-if pid == 0:
-    os.write(1, b"child " + word.encode() + b"\\n")
-    os._exit(0)
-print("status", os.waitpid(pid, 0)[1], "parent", word)
+children.end_fork(pid, word)
 """)
     assert out.split() == ["child", "forked", "status", "0", "parent", "made"]
 

@@ -5,14 +5,10 @@ from __future__ import annotations
 from strongroom import _native
 from strongroom.buffers import counting  # now: who asks may have no file descriptor left to read it with
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from strongroom.buffers.counting import Stats
-
 __all__ = ["purge", "stats"]
 
 
-def stats() -> Stats:
+def stats() -> counting.Stats:
     """Say how much protected memory this process holds, in which backings, and how full it is.
 
     Returns:

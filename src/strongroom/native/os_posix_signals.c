@@ -152,15 +152,15 @@ int sr_os_wipe_before(int number, void (*wipe)(int is_last), sr_error *error)
         return -1;
     }
     /* With SA_RESETHAND the other one expects to be called once, and its signal to end the process then. */
-    is_doubled[number] = ((unsigned)now.sa_flags & (unsigned)SA_RESETHAND) != 0 || (is_known[number] && now.sa_handler != SIG_DFL);
+    int is_default = now.sa_handler == SIG_DFL, is_once = ((unsigned)now.sa_flags & (unsigned)SA_RESETHAND) != 0;
+    is_doubled[number] = is_once || (is_known[number] && !is_default);
     is_known[number] = 1;
     wipe_first = wipe;
     before_us[number] = now; /* from here on the handler may run */
     ours.sa_sigaction = on_signal;
     /* The other handler runs on our stack: only where it asked for another one itself, or there may be none left. */
-    ours.sa_flags = SA_SIGINFO | (is_fault(number) ? SA_ONSTACK : now.sa_flags & SA_ONSTACK);
-    if (now.sa_handler == SIG_DFL) {
-        ours.sa_flags |= SA_ONSTACK;
+    ours.sa_flags = SA_SIGINFO | (is_fault(number) || is_default ? SA_ONSTACK : now.sa_flags & SA_ONSTACK);
+    if (is_default) {
         sigfillset(&ours.sa_mask); /* what would end us otherwise waits until everything is wiped */
     } else {
         ours.sa_mask = now.sa_mask;

@@ -150,14 +150,9 @@ where inspect.signature() looks, and take nothing when one is made.
         Version added: 0.1.
         """
         cdef sr_request request
-        cdef sr_answer outcome
         self.pages_of(offset, size, &request)
         request.verb = SR_LOCK
-        outcome = self.do(&request)
-        if outcome == SR_FAILED and sr_os_is_lock_limit(&request.error) and _give_up_idle():
-            outcome = self.do(&request)
-        if outcome != SR_DONE:
-            raise _refusal(self, outcome, &request)
+        self.must(&request)
         return request.offset, request.size
 
     def unlock(self, offset=0, size=None):

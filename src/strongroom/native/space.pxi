@@ -226,6 +226,9 @@ cdef class AddressSpace:
 
     cdef int must(self, sr_request *request) except -1:
         cdef sr_answer outcome = self.do(request)
+        if (outcome == SR_FAILED and request.verb == SR_LOCK and sr_os_is_lock_limit(&request.error)
+                and _give_up_idle()):
+            outcome = self.do(request)
         if outcome != SR_DONE:
             raise _refusal(self, outcome, request)
         return 0
