@@ -31,7 +31,8 @@ MUTEXES = ["-Wl,--wrap=sr_os_enter", "-Wl,--wrap=sr_os_leave"]
 SHORT_SECONDS = 0.5
 BROKEN_SECONDS = 20
 LEAST_ATTEMPTS, MOST_ATTEMPTS = 5, 60
-DEATHS = (signal.SIGABRT, signal.SIGSEGV, signal.SIGBUS, signal.SIGALRM)
+# What mixed-up books end in: any fault (a slot size of zero is divided by: SIGFPE), or no end until the alarm.
+DEATHS = (signal.SIGABRT, signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGALRM)
 LIMIT_BYTES = 64 * 1024
 
 
