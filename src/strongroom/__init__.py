@@ -35,7 +35,7 @@ from strongroom.exceptions import (
 from strongroom.guarantees import Evidence, Guarantees
 from strongroom.policy import Policy
 from strongroom.process import harden
-from strongroom.secret import Secret
+from strongroom.secret import Secret, rekey
 
 __all__ = [
     "Access",
@@ -62,6 +62,7 @@ __all__ = [
     "configure",
     "harden",
     "purge",
+    "rekey",
     "stats",
 ]
 

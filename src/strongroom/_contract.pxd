@@ -171,9 +171,16 @@ cdef extern from "native/sealing.h" nogil:
         sr_decrypt decrypt
         size_t nonce_size
         size_t tag_size
-    ctypedef struct sr_sealer:
-        const unsigned char *key
-        uint32_t key_number
+    ctypedef int (*sr_hash)(unsigned char *, size_t, const unsigned char *)
+    ctypedef enum sr_keeping:
+        SR_KEY_AS_IT_IS
+        SR_KEY_SHIELDED
+    ctypedef struct sr_key:
+        sr_engine engine
+        sr_hash hash
+        sr_keeping keeping
+        uint32_t number
+        unsigned char *memory
     ctypedef struct sr_envelope:
         uint32_t size
         uint32_t key_number
@@ -181,10 +188,16 @@ cdef extern from "native/sealing.h" nogil:
     int sr_engine_self_test(const sr_engine *engine, const unsigned char *key, const unsigned char *nonce,
                             const unsigned char *bound, size_t bound_size, const unsigned char *message,
                             size_t message_size, const unsigned char *expected)
-    int sr_sealer_rekey(sr_sealer *sealer, const sr_engine *engine, const unsigned char *key, sr_error *error)
-    int sr_seal(sr_sealer *sealer, uint64_t identity, const unsigned char *plain, size_t size,
-                sr_envelope *envelope, sr_error *error)
-    int sr_unseal(const sr_sealer *sealer, uint64_t identity, const sr_envelope *envelope, unsigned char *plain)
+    int sr_hash_self_test(sr_hash hash)
+    sr_keeping sr_key_usual_keeping()
+    size_t sr_key_memory_size(sr_keeping keeping)
+    size_t sr_key_content_size(sr_keeping keeping)
+    int sr_key_begin(sr_key *key, const sr_engine *engine, sr_keeping keeping, sr_hash hash, unsigned char *memory,
+                     uint32_t number, sr_error *error)
+    int sr_seal(sr_key *key, uint64_t identity, const unsigned char *plain, size_t size, sr_envelope *envelope,
+                sr_error *error)
+    int sr_unseal(const sr_key *key, uint64_t identity, const sr_envelope *envelope, unsigned char *plain,
+                  sr_error *error)
     void sr_envelope_drop(sr_envelope *envelope)
 
 cdef extern from "native/pagemap.h" nogil:

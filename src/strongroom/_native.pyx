@@ -83,10 +83,6 @@ cdef object _host = None        # what strongroom.buffers knows and this layer d
 cdef bint _has_begun = False
 cdef volatile int32_t _purges = 0  # how often purge() ran; a block remembers the number it was made under
 cdef list _idle_rooms = []
-cdef sr_sealer _sealer          # zeroed: no key
-cdef Block _key = None
-cdef uint64_t _key_generation = 0
-cdef uint32_t _first_key_number = 0  # of this process; secrets under an older key are a parent's
 
 
 def install_host(host):
@@ -197,6 +193,7 @@ include "native/obtaining.pxi"
 include "native/block.pxi"
 include "native/stats.pxi"
 include "native/view.pxi"
+include "native/keys.pxi"
 include "native/sealed.pxi"
 include "native/locked.pxi"
 include "native/ending.pxi"

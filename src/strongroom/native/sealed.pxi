@@ -1,4 +1,4 @@
-# Sealed secrets, the rooms they are opened in, and the key they share. A part of _native.pyx.
+# Sealed secrets and the rooms they are opened in. A part of _native.pyx.
 
 cdef Block _take_room(size_t size):
     cdef sr_error error
@@ -37,10 +37,12 @@ cdef class Sealed(Keeper):
     cdef object __weakref__
 
     def __dealloc__(self):
-        sr_envelope_drop(&self.envelope)
+        _drop_envelope(&self.envelope)
 
-    def _seal(self, size, fill):
+    def _seal(self, size, fill, in_children=_FORGET, shielded=False):
         """Once: let ``fill`` write into a room of ``size`` bytes, then seal what it wrote."""
+        cdef unsigned kind = _kind_of(in_children, shielded)
+        cdef uint64_t generation = sr_generation()
         cdef Block room = _new_room(self, _checked_size(size))
         cdef Access access = _new_access(room, None, True)
         cdef size_t wanted = room.size
@@ -53,23 +55,27 @@ cdef class Sealed(Keeper):
                 if not 1 <= written <= wanted:
                     raise ValueError(f"fill wrote {written} bytes; a secret has from 1 to {wanted}")
                 wanted = written
-            _seal_room(self, room, wanted)
+            _seal_room(self, room, wanted, kind, generation)
 
-    def _seal_random(self, size):
+    def _seal_random(self, size, in_children=_FORGET, shielded=False):
         """Once: seal ``size`` bytes of the operating system's generator."""
         cdef sr_error error
+        cdef unsigned kind = _kind_of(in_children, shielded)
+        cdef uint64_t generation = sr_generation()
         cdef Block room = _new_room(self, _checked_size(size))
         try:
             if sr_os_random(room.place.data, room.size, &error):
                 _raise(&error)
-            _seal_room(self, room, room.size)
+            _seal_room(self, room, room.size, kind, generation)
         finally:
             room.settle()
 
-    def _seal_copy(self, source, bint wipe):
+    def _seal_copy(self, source, bint wipe, in_children=_FORGET, shielded=False):
         """Once: seal what lies in a buffer, then overwrite it there if ``wipe``."""
         cdef Py_buffer buffer
         cdef Block room
+        cdef unsigned kind = _kind_of(in_children, shielded)
+        cdef uint64_t generation = sr_generation()
         if not PyObject_CheckBuffer(source):
             raise TypeError(f"the source must be a buffer such as a bytearray, not {type(source).__name__}")
         PyObject_GetBuffer(source, &buffer, PyBUF_SIMPLE)
@@ -82,7 +88,7 @@ cdef class Sealed(Keeper):
             room = _new_room(self, buffer.len)
             try:
                 memmove(room.place.data, buffer.buf, room.size)
-                _seal_room(self, room, room.size)
+                _seal_room(self, room, room.size, kind, generation)
             finally:
                 room.settle()
             if wipe:
@@ -92,12 +98,12 @@ cdef class Sealed(Keeper):
 
     def open(self):
         """Return the access for a ``with`` block, which yields a read-only View of the decrypted bytes."""
-        _require_sealed(self)
+        _key_of(self)
         return _new_access(None, self, False)
 
     def destroy(self):
         """Forget the ciphertext; accesses that are open keep their room until they end. Twice is fine."""
-        sr_envelope_drop(&self.envelope)
+        _drop_envelope(&self.envelope)
 
     @property
     def is_destroyed(self):
@@ -125,20 +131,39 @@ cdef Block _new_room(Sealed sealed, size_t size):
     return _take_room(size)
 
 
-cdef int _seal_room(Sealed sealed, Block room, size_t size) except -1:
+cdef int _seal_room(Sealed sealed, Block room, size_t size, unsigned kind, uint64_t generation) except -1:
     cdef sr_error error
-    if _key_generation != sr_generation():
+    cdef Key *key = _sealing_key(kind)
+    if generation != sr_generation():
         raise ForkedError("the process forked while this secret was being made: make it anew here")
-    if not has_sealer() or room.purges != _purges:
+    if key == NULL or room.purges != _purges:
         raise PurgedError("purge() ran while this secret was being made")
-    if sr_seal(&_sealer, _identity_of(sealed), room.place.data, size, &sealed.envelope, &error):
+    if sr_seal(&key.native, _identity_of(sealed), room.place.data, size, &sealed.envelope, &error):
         if error.call == b"malloc":
             raise MemoryError()
         _raise(&error)
-    if not has_sealer() or room.purges != _purges:  # a signal wiped room or key meanwhile: ending.pxi
-        sr_envelope_drop(&sealed.envelope)
+    key.living += 1
+    if not _is_there(key) or room.purges != _purges:  # a signal wiped room or key meanwhile: ending.pxi
+        _drop_envelope(&sealed.envelope)
         raise PurgedError("purge() ran while this secret was being made")
     return 0
+
+
+cdef void _seal_anew(Sealed sealed, Block room, const Key *old) noexcept:
+    """Under the key that took the place of its own. If that cannot be done now, the next opening tries again."""
+    cdef sr_error error
+    cdef sr_envelope envelope
+    cdef Key *key = _sealing_key(old.kind)
+    memset(&envelope, 0, sizeof(envelope))
+    if key == NULL or sr_seal(
+            &key.native, _identity_of(sealed), room.place.data, sealed.envelope.size, &envelope, &error):
+        return
+    if not _is_there(key) or room.purges != _purges:
+        sr_envelope_drop(&envelope)
+        return
+    key.living += 1
+    _drop_envelope(&sealed.envelope)
+    sealed.envelope = envelope
 
 
 cdef inline uint64_t _identity_of(Sealed sealed) noexcept:
@@ -149,36 +174,34 @@ cdef inline uint64_t _identity_of(Sealed sealed) noexcept:
     return <size_t><PyObject *>sealed
 
 
-cdef int _require_sealed(Sealed sealed) except -1:
-    cdef uint32_t number = sealed.envelope.key_number
-    if (number == _sealer.key_number and _sealer.key != NULL and _key_generation == sr_generation()
-            and _key.purges == _purges):  # else only a signal wiped the key and left it there: ending.pxi
-        return 0
-    if number == 0:
-        raise DestroyedError(f"this {type(sealed).__name__} was destroyed")
-    if _key_generation != sr_generation() or number < _first_key_number:
-        raise ForkedError(
-            f"this {type(sealed).__name__} was sealed before a fork and its key is not in this child: make it after "
-            "the fork (gunicorn: post_fork, uWSGI: postfork, multiprocessing: in the worker's initializer)")
-    raise PurgedError(f"this {type(sealed).__name__} was destroyed by purge()")
+cdef inline Key *_key_of(Sealed sealed) except NULL:
+    cdef Key *key = _key_numbered(sealed.envelope.key_number)
+    if key == NULL:
+        _refuse_sealed(sealed.envelope.key_number, type(sealed).__name__)
+    return key
 
 
 cdef Block _enter_room(Sealed sealed):
+    cdef sr_error error
     cdef Block room
-    _require_sealed(sealed)
+    cdef Key *key = _key_of(sealed)
     if sealed.room is not None:
         sealed.room.readers += 1
         return sealed.room
     room = _take_room(sealed.envelope.size)
-    _require_sealed(sealed)  # making room let other threads run, which may have done anything to this secret
+    key = _key_of(sealed)  # making room let other threads run, which may have done anything to this secret
     if sealed.room is not None:
         room.settle()
         sealed.room.readers += 1
         return sealed.room
-    if sr_unseal(&_sealer, _identity_of(sealed), &sealed.envelope, room.place.data):
+    if sr_unseal(&key.native, _identity_of(sealed), &sealed.envelope, room.place.data, &error):
         room.settle()
-        _require_sealed(sealed)  # a signal may have wiped the key meanwhile: ending.pxi
+        _key_of(sealed)  # a signal may have wiped the key meanwhile: ending.pxi
+        if error.call != NULL:
+            _raise(&error)
         raise SealBrokenError(f"this {type(sealed).__name__} is not what was sealed: its ciphertext was changed")
+    if not key.seals:
+        _seal_anew(sealed, room, key)
     room.readers = 1
     sealed.room = room
     return room
@@ -189,47 +212,9 @@ cdef void _leave_room(Sealed sealed, Block room) noexcept:
         sealed.room = None
 
 
-cpdef bint has_sealer() noexcept:
-    """Whether there is a key in this process to seal under."""
-    return (_key is not None and _sealer.key != NULL and _key_generation == sr_generation()
-            and _key.purges == _purges)
-
-
-def begin_sealing(Block key not None, size_t encrypt, size_t decrypt, size_t nonce_size, size_t tag_size, example):
-    """Take a key into use, with the engine whose two functions lie at these addresses.
-
-    ``example`` is the engine's published test vector ``(key, nonce, bound, message, sealed)``. False if the engine
-    does not compute it.
-    """
-    global _key, _key_generation, _first_key_number
-    cdef sr_error error
-    cdef sr_engine engine
-    cdef bytes k, n, a, m, c
-    engine.encrypt = <sr_encrypt>encrypt
-    engine.decrypt = <sr_decrypt>decrypt
-    engine.nonce_size = nonce_size
-    engine.tag_size = tag_size
-    k, n, a, m, c = example
-    if has_sealer():  # another thread was first; a second key would orphan what was sealed under its
-        return True
-    if sr_engine_self_test(&engine, k, n, a, len(a), m, len(m), c):
-        return False
-    key.enter(False)
-    if sr_sealer_rekey(&_sealer, &engine, key.place.data, &error):
-        key.leave(False)
-        _raise(&error)
-    if _key_generation != sr_generation():
-        _first_key_number = _sealer.key_number
-    _key = key
-    _key_generation = sr_generation()
-    return True
-
-
 def purge():
     """Wipe every buffer, room and key of this process; nothing made before opens again."""
-    global _key
-    cdef Block key = _key  # goes last: other threads may run meanwhile, and what they make is made after this
+    cdef list blocks = list(_key_blocks)  # go last: other threads may run meanwhile, and what they make is made after this
     sr_os_add(&_purges, 1)
-    _sealer.key = NULL
-    _key = None
+    _key_blocks[:] = [None] * MOST_KEYS
     _wipe_everything()

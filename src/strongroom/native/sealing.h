@@ -1,4 +1,4 @@
-/* Secrets at rest: authenticated ciphertext in ordinary memory, under one key that lives in a guarded block.
+/* Secrets at rest: authenticated ciphertext in ordinary memory, under keys that live in guarded blocks.
  *
  * The cipher is a library's, handed in as two function pointers with libsodium's combined AEAD signature.
  * Nonces are a random prefix per key and a counter: never repeated under one key, without a system call per
@@ -30,13 +30,31 @@ typedef struct sr_engine {
     size_t tag_size;
 } sr_engine;
 
-typedef struct sr_sealer {
+/* libsodium's crypto_generichash_blake2b_salt_personal: BLAKE2b, with neither key nor salt. */
+typedef int (*sr_hash)(unsigned char *out, size_t out_size, const unsigned char *in, unsigned long long in_size,
+                       const unsigned char *no_key, size_t no_key_size, const unsigned char *no_salt,
+                       const unsigned char *no_name);
+
+/* How a key lies in its block. All but the first have the key itself only for the length of one call, in the block's
+ * last SR_KEY_SIZE bytes. */
+typedef enum sr_keeping {
+    SR_KEY_AS_IT_IS,
+    SR_KEY_SHIELDED, /* the hash of SR_PREKEY_SIZE random bytes: who reads all but a few bits of these has nothing */
+    SR_KEY_ENCRYPTED /* by the system, under a key of its own (CryptProtectMemory) */
+} sr_keeping;
+
+/* Larger: harder to read without an error, and slower to open by 1 us for each KiB. */
+#define SR_PREKEY_SIZE 16384
+
+typedef struct sr_key {
     sr_engine engine;
-    const unsigned char *key; /* SR_KEY_SIZE bytes inside a readable guarded block; NULL: no key */
-    uint32_t key_number;      /* 1 for the first key; a purge ends one, the next secret starts another */
-    uint64_t counter;         /* seals made under this key */
+    sr_hash hash; /* of a shielded one */
+    sr_keeping keeping;
+    uint32_t number;       /* 0: there is no key */
+    unsigned char *memory; /* in a guarded block, sr_key_memory_size() bytes; writable if it is not kept as it is */
+    uint64_t counter;      /* seals made under this key */
     unsigned char nonce_prefix[SR_NONCE_MAX_SIZE - sizeof(uint64_t)];
-} sr_sealer;
+} sr_key;
 
 /* Ciphertext of plaintexts of up to 32 bytes, with any engine's tag. */
 #define SR_NEAR_SIZE (32 + SR_TAG_MAX_SIZE)
@@ -66,18 +84,32 @@ int sr_engine_self_test(const sr_engine *engine, const unsigned char *key, const
                         const unsigned char *bound, size_t bound_size, const unsigned char *message,
                         size_t message_size, const unsigned char *expected);
 
-/* Take a key into use: fresh nonce prefix, counter 0, next key number. */
-int sr_sealer_rekey(sr_sealer *sealer, const sr_engine *engine, const unsigned char *key, sr_error *error);
+/* 0 if the hash of a published example is what was published, -1 otherwise. */
+int sr_hash_self_test(sr_hash hash);
+
+/* How a key that is not to be shielded is best kept: encrypted by the system where that really does it. */
+sr_keeping sr_key_usual_keeping(void);
+
+/* Bytes in locked memory that a key takes, and how many of these, from the first on, are what must be handed over
+ * for another process to have it. */
+size_t sr_key_memory_size(sr_keeping keeping);
+size_t sr_key_content_size(sr_keeping keeping);
+
+/* Draw a key into `memory`, which is writable, and a nonce prefix; `hash` is NULL if it is not shielded. The number is
+ * that of no other key of this process and its parents. */
+int sr_key_begin(sr_key *key, const sr_engine *engine, sr_keeping keeping, sr_hash hash, unsigned char *memory,
+                 uint32_t number, sr_error *error);
 
 /* Seal `size` bytes, 1 to SR_SEALED_MAX_SIZE, into an envelope with nothing in it, for the object whose number this is:
  * unlike those of all other objects there are now. -1 with the call "malloc" when memory is short, "encrypt" when the
- * engine refuses. */
-int sr_seal(sr_sealer *sealer, uint64_t identity, const unsigned char *plain, size_t size,
+ * engine refuses, or what the system refused. */
+int sr_seal(sr_key *key, uint64_t identity, const unsigned char *plain, size_t size,
             sr_envelope *envelope, sr_error *error);
 
-/* Decrypt straight into `plain` (envelope->size bytes). 0, or -1 if the envelope is not what was sealed;
- * `plain` is then wiped. The caller has checked that the key number is the current one. */
-int sr_unseal(const sr_sealer *sealer, uint64_t identity, const sr_envelope *envelope, unsigned char *plain);
+/* Decrypt straight into `plain` (envelope->size bytes), under the key of the envelope's number. 0, or -1: with no call in
+ * *error if the envelope is not what was sealed, otherwise with what the system refused. `plain` is wiped then. */
+int sr_unseal(const sr_key *key, uint64_t identity, const sr_envelope *envelope, unsigned char *plain,
+              sr_error *error);
 
 /* Wipe the ciphertext and free it where it is far; safe on an envelope with nothing in it. */
 void sr_envelope_drop(sr_envelope *envelope);

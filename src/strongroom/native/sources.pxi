@@ -67,12 +67,21 @@ cdef sr_decoded _decode(bint is_hex, const unsigned char *text, size_t size, Vie
     return sr_decode_base64(text, size, view.data, view.size, written, position)
 
 
-def fill_random(View view not None):
-    """Fill a writable View from the operating system's generator."""
+def fill_random(target):
+    """Fill a writable contiguous buffer, or a View, from the operating system's generator."""
     cdef sr_error error
-    view.require_writable()
-    if sr_os_random(view.data, view.size, &error):
+    cdef Py_buffer buffer
+    cdef int failed
+    PyObject_GetBuffer(target, &buffer, PyBUF_WRITABLE)
+    failed = sr_os_random(buffer.buf, buffer.len, &error)
+    PyBuffer_Release(&buffer)
+    if failed:
         _raise(&error)
+
+
+def wipe(target):
+    """Overwrite a writable contiguous buffer with zeros, wherever it lies."""
+    _wipe_buffer(target)
 
 
 def environment_size(bytes name not None):

@@ -35,6 +35,7 @@ int sr_os_flush_view(void *address, size_t size, sr_error *error);
 
 /* CryptProtectMemory and its reverse, in place, with Windows' flags. Any address; `size` is a multiple of 16. Where a
  * process of this system cannot have that done for it: SR_UNSUPPORTED. Where the call only pretends: an error. */
+#define SR_CRYPT_SAME_PROCESS 0u /* CRYPTPROTECTMEMORY_SAME_PROCESS */
 int sr_os_crypt_protect(void *address, size_t size, unsigned flags, sr_error *error);
 int sr_os_crypt_unprotect(void *address, size_t size, unsigned flags, sr_error *error);
 

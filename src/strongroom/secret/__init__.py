@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from strongroom.secret.sealing import rekey
 from strongroom.secret.secret import Secret
 
-__all__ = ["Secret"]
+__all__ = ["Secret", "rekey"]

@@ -6,7 +6,7 @@ import os
 
 from strongroom import _native
 from strongroom.secret import sources
-from strongroom.secret.making import Making
+from strongroom.secret.receiving import Receiving
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ __all__ = ["Secret"]
 
 
 @_native.lean
-class Secret(Making):
+class Secret(Receiving):
     """Keep bytes encrypted in ordinary memory and decrypt them into locked memory for the length of a block.
 
     Any number of secrets fit under any lock limit: at rest each is ciphertext, and only the key and what is open at

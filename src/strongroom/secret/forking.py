@@ -1,0 +1,116 @@
+"""Handing keys over to forked children, for secrets made with ``in_children="keep"``.
+
+A child's memory begins as a copy of its parent's, without the pages that hold keys. Before the fork the parent writes
+the keys that children shall have into a pipe, each byte masked by one of a random pad; the child reads them into locked
+memory of its own and takes the mask off there. The pad is inherited like all ordinary memory and is overwritten on both
+sides at once. So neither what the kernel keeps of a pipe nor what a fork copies is a key.
+
+A pipe has room for that before anybody reads: 64 KiB on Linux; one page where a user has very many, for which the write
+does not wait. Nobody waits for anybody: a child that dies, or closes all its descriptors, harms nobody.
+"""
+
+from __future__ import annotations
+
+import os
+from _thread import RLock
+
+from strongroom import _native
+from strongroom.buffers import LockedBuffer
+from strongroom.exceptions import StrongroomError
+
+__all__ = ["prepare"]
+
+
+class _Hand:
+    """What one fork hands over: keys in a pipe, masked by a pad; or why there is nothing in it."""
+
+    __slots__ = ("keys", "pad", "problem", "reader")
+
+    def __init__(self) -> None:
+        #: Of each its number, and the bytes that are handed over and that it takes.
+        self.keys = _native.kept_keys()
+        self.pad = bytearray()
+        self.problem = ""
+        self.reader = -1
+
+    def fill(self) -> None:
+        size = sum(size for _number, size, _taken in self.keys)
+        if not size:
+            return
+        self.pad = bytearray(size)
+        _native.fill_random(self.pad)
+        self.reader, writer = os.pipe()
+        try:
+            os.set_blocking(writer, False)
+            with LockedBuffer(size) as buffer, buffer.open("rw") as masked:
+                start = 0
+                for number, length, _taken in self.keys:
+                    part = slice(start, start + length)
+                    _native.mask_key(number, memoryview(self.pad)[part], masked[part])
+                    start += length
+                if os.write(writer, masked) != size:
+                    raise OSError("a pipe has no room for it")
+        finally:
+            os.close(writer)
+
+    def take(self) -> None:
+        start = 0
+        for number, size, taken in self.keys:
+            block = LockedBuffer(taken, isolated=True)
+            with block.open("rw") as view:
+                if os.readv(self.reader, [view[:size]]) != size:
+                    raise OSError("the pipe ended")
+            _native.adopt_key(block, number, memoryview(self.pad)[start : start + size])
+            start += size
+
+    def end(self) -> None:
+        _native.wipe(self.pad)
+        if self.reader >= 0:
+            reader, self.reader = self.reader, -1
+            os.close(reader)
+
+
+#: One fork at a time: what a thread is about to hand to its child would be in another's child too.
+_forking = RLock()
+_hands: list[_Hand] = []
+_is_prepared = False
+
+
+def _before() -> None:
+    _forking.acquire()
+    hand = _Hand()
+    _hands.append(hand)
+    try:
+        hand.fill()
+    except (OSError, MemoryError, StrongroomError) as error:
+        hand.problem = f"it was not handed over: {error}"
+
+
+def _in_parent() -> None:
+    try:
+        _hands.pop().end()
+    finally:
+        _forking.release()
+
+
+def _in_child() -> None:
+    hand = _hands.pop()
+    try:
+        if not hand.problem:
+            hand.take()
+    except (OSError, MemoryError, StrongroomError) as error:
+        hand.problem = f"it could not be taken over: {error}"
+    finally:
+        _native.note_hand_over(hand.problem or "it was drawn while the process forked")
+        try:
+            hand.end()
+        finally:
+            _forking.release()
+
+
+def prepare() -> None:
+    """Have forks hand over, from now on, the keys that children shall have."""
+    global _is_prepared
+    if not _is_prepared and hasattr(os, "register_at_fork"):
+        _is_prepared = True
+        os.register_at_fork(before=_before, after_in_parent=_in_parent, after_in_child=_in_child)
