@@ -185,6 +185,8 @@ cdef Block _enter_room(Sealed sealed):
     cdef sr_error error
     cdef Block room
     cdef Key *key = _key_of(sealed)
+    if sealed.room is not None and sealed.room.generation != sr_generation():
+        sealed.room = None  # a parent's, that had it open
     if sealed.room is not None:
         sealed.room.readers += 1
         return sealed.room

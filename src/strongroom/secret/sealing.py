@@ -63,7 +63,8 @@ def rekey() -> None:
         SystemCallError: Another refusal, with the call's name.
 
     Platform notes: a page of locked memory for each key; five, as a rule, for one of shielded secrets. Before the first
-    secret there is no key, and nothing is done. A child has keys of its own, and its parent's do not change with them.
+    secret there is no key, and nothing is done. A child has keys of its own; of what it inherited with
+    ``in_children="keep"``, only what it opens after drawing such a key itself is sealed anew.
 
     Does not protect against: whoever reads the new key. What was copied before is still opened by what was copied with
     it: change the secrets themselves after a theft.
