@@ -12,7 +12,7 @@ _NATIVE = Path("src/strongroom/native")
 _UNIX = ("os_posix.c", "os_posix_process.c", "os_posix_signals.c", "os_posix_mapping.c", "os_pipe.c")
 _BSD = (*_UNIX, "os_bsd.c", "os_darwin_bsd.c", "os_darwin_bsd_mapping.c", "os_lacking.c")
 _OF_PLATFORM = {
-    "linux": (*_UNIX, "os_linux.c", "os_linux_mapping.c"),
+    "linux": (*_UNIX, "os_linux.c", "os_linux_mapping.c", "os_linux_file.c"),
     "darwin": (*_UNIX, "os_darwin.c", "os_darwin_bsd.c", "os_darwin_bsd_mapping.c", "os_lacking.c"),
     "freebsd": _BSD,
     "netbsd": _BSD,

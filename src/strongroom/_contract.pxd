@@ -138,6 +138,20 @@ cdef extern from "native/guarded.h" nogil:
     const char *SR_DAMAGED_CANARY
     void sr_blocks_die(const char *message)
 
+cdef extern from "native/sr_os_file.h" nogil:
+    ctypedef struct sr_memory_file:
+        intptr_t descriptor
+    void sr_os_file_close(sr_memory_file *file)
+
+cdef extern from "native/file.h" nogil:
+    enum: SR_PATH_ROOM
+    ctypedef struct sr_file:
+        sr_block block
+        sr_memory_file opened
+    int sr_file_create(sr_file *file, size_t size, char *path, sr_error *error)
+    int sr_file_destroy(sr_file *file, sr_error *error)
+    void sr_files_wipe_all()
+
 cdef extern from "native/pool.h" nogil:
     enum: SR_SLOT_MAX_SIZE
     ctypedef struct sr_pooled:

@@ -31,7 +31,7 @@ from cpython.object cimport PyObject
 from cpython.pythread cimport PyThread_get_thread_ident
 from cpython.ref cimport Py_DECREF, Py_INCREF
 from cpython.slice cimport PySlice_Unpack, PySlice_AdjustIndices
-from libc.errno cimport EMFILE, ENFILE, ENOMEM, ENOSYS
+from libc.errno cimport EINVAL, EMFILE, ENFILE, ENOMEM, ENOSYS
 from libc.stdint cimport SIZE_MAX, UINTPTR_MAX, int32_t, intptr_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc, realloc
 from libc.string cimport memmove, memset
@@ -153,6 +153,7 @@ cdef void _report(object error) noexcept:
 cdef void _wipe_everything() noexcept:
     sr_pool_wipe_all()
     sr_blocks_wipe_all()
+    sr_files_wipe_all()
 
 
 cdef void _at_exit() noexcept:
@@ -195,6 +196,7 @@ include "native/stats.pxi"
 include "native/view.pxi"
 include "native/keys.pxi"
 include "native/sealed.pxi"
+include "native/file.pxi"
 include "native/locked.pxi"
 include "native/ending.pxi"
 include "native/sources.pxi"

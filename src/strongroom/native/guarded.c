@@ -36,7 +36,7 @@ static int ask(const sr_block *block, sr_step step, sr_error *error)
     return -1;
 }
 
-static void take_step(sr_block *block, sr_step step)
+void sr_block_take_step(sr_block *block, sr_step step)
 {
     sr_outcome refused;
     if (ask(block, step, &refused) != 0) {
@@ -53,7 +53,7 @@ static int furnish_secretmem(sr_block *block, sr_error *error)
     sr_os_enter(SR_MUTEX_BLOCKS);
     int result = sr_os_secretmem(block->pages, block->pages_size, error);
     if (result == 0) {
-        take_step(block, SR_STEP_NOT_IN_CHILD);
+        sr_block_take_step(block, SR_STEP_NOT_IN_CHILD);
     }
     sr_os_leave(SR_MUTEX_BLOCKS);
     return result;
@@ -72,7 +72,7 @@ static int furnish(sr_block *block, unsigned required, sr_error *error)
     for (int i = 0; i < SR_STEP_COUNT; i++) {
         sr_step step = (sr_step)i;
         if (block->backing != SR_BACKING_SECRETMEM) {
-            take_step(block, step);
+            sr_block_take_step(block, step);
         }
         if (block->outcomes[i].call != NULL && (required & (1u << i)) != 0) {
             *error = block->outcomes[i];

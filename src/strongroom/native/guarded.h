@@ -42,7 +42,8 @@ typedef struct sr_block {
     uint64_t generation;
     sr_backing backing;
     sr_protection protection;
-    /* Of pages that a pool shares out among small secrets, and never closes: how to wipe those in a walk. */
+    /* Of pages without this layout, which are never closed, those that a pool shares out and a file's: how to wipe them
+     * in a walk. */
     void (*wipe_slots)(const struct sr_block *block, int why);
     sr_outcome outcomes[SR_STEP_COUNT];
     unsigned borne_out; /* the caller's: which promises it has read back from the system */
@@ -101,12 +102,12 @@ int sr_block_destroy(sr_block *block, sr_error *error);
  * was refused. */
 void sr_block_forget(sr_block *block);
 
-/* Wipe every live block of this process, but for those that a pool shares out, and leave its pages mapped, as
+/* Wipe every live block of this process, but for those that a pool shares out and files, and leave its pages mapped, as
  * accessible as they were. */
 void sr_blocks_wipe_all(void);
 
 typedef struct sr_block_totals {
-    size_t isolated; /* live blocks that are not shared out */
+    size_t isolated; /* live blocks that are not shared out, nor files */
     size_t pages_size[SR_BACKING_COUNT]; /* bytes between guards, of all of them */
     size_t unlocked_size; /* of that, bytes that a policy let pass without a lock */
 } sr_block_totals;

@@ -104,7 +104,7 @@ void sr_blocks_wipe_all(void)
     (void)sr_generation(); /* in a child that no handler saw the list is still the parent's: drop it first */
     sr_os_enter(SR_MUTEX_BLOCKS);
     for (sr_block *block = live; block != NULL; block = block->next) {
-        if (block->wipe_slots != NULL) { /* whoever shares the pages out wipes them: sr_pool_wipe_all */
+        if (block->wipe_slots != NULL) { /* sr_pool_wipe_all and sr_files_wipe_all do that */
             continue;
         }
         sr_error ignored; /* each of the others still deserves its turn */

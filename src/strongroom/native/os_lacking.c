@@ -9,6 +9,7 @@
  * ProcessSideChannelIsolationPolicy, DisablePageCombine).
  */
 #include "sr_os.h"
+#include "sr_os_file.h"
 
 static int lacking(sr_error *error, const char *call)
 {
@@ -43,4 +44,27 @@ int sr_os_seal(void *address, size_t size, sr_error *error)
     (void)address;
     (void)size;
     return lacking(error, "mseal");
+}
+
+/* FreeBSD has memfd_create too, but no seal that leaves one writable mapping be. */
+int sr_os_file_create(void *address, size_t pages_size, size_t size, sr_memory_file *file, sr_error *error)
+{
+    (void)address;
+    (void)pages_size;
+    (void)size;
+    (void)file;
+    return lacking(error, "memfd_create");
+}
+
+int sr_os_file_path(const sr_memory_file *file, char *path, size_t room, sr_error *error)
+{
+    (void)file;
+    (void)path;
+    (void)room;
+    return lacking(error, "open(/proc/self/fd)");
+}
+
+void sr_os_file_close(sr_memory_file *file)
+{
+    (void)file;
 }

@@ -145,14 +145,14 @@ cdef class Access(Use):
 
 
 def holds_room():
-    """Whether this thread entered an access to a room, a Secret that is open, and nobody has left it yet."""
+    """Whether this thread entered an access to a room, a Secret that is open, or to a file, and nobody has left it yet."""
     cdef long me = PyThread_get_thread_ident()
     cdef PyObject *one = _rooms_held
     while one != NULL:
         if (<Access>one).thread == me and (<Access>one).block.generation == sr_generation():  # else a parent's
             return True
         one = (<Access>one).held_after
-    return False
+    return _holds_file(me)
 
 
 cdef inline Access _new_access(Block block, Sealed sealed, bint writable):

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Secret"]
 
+_closes_in_child = False
+
 
 @_native.lean
 class Secret(Receiving):
@@ -121,3 +123,47 @@ class Secret(Receiving):
             while done < len(view):
                 done += os.write(number, view[done:])
         return done
+
+    def as_file(self) -> _native.FileAccess:
+        """Return what ``with`` takes to give a path, for libraries that insist on a file.
+
+            with key.as_file() as path:
+                context.load_cert_chain("certificate.pem", path)
+
+        The path names memory of this process alone: pages like those of an opened secret, locked, in no core dump and
+        in no child, and a file of exactly the secret's size on no disk. Nobody can write to it or change its size, this
+        process included. When the block ends, whatever ends it, the bytes are overwritten first, then the file is
+        closed: who still has it open, or mapped, finds zeros. ``purge()``, a normal exit and the signals of
+        ``harden()`` overwrite it in mid-block too.
+
+        Returns:
+            What ``with`` takes; there is no file before it. The block gets the path as ``str``, good in every thread of
+            this process until the block ends, and not in another process.
+
+        Raises:
+            DestroyedError, ForkedError, PurgedError: There is nothing to make a file of; raised here. By ``with``:
+            LockLimitError: No memory can be locked for it, whatever the policy says, or to open the secret.
+            SealBrokenError: The ciphertext was changed.
+            UnsupportedError: This system cannot; says what to do instead.
+            SystemCallError: Another refusal, with the call's name.
+            AccessError: The same object a second time: call ``as_file()`` again.
+            PurgedError: At the end of the block, if a purge came in it: what was read may be zeros.
+            ForkedError: At its end in a child that was forked in the block; the file is closed there.
+
+        Platform notes: Linux 5.1 or later with /proc mounted; other systems raise UnsupportedError. A program that is
+        started in the block and shall read the file is given the descriptor: ``subprocess.run([..., path],
+        pass_fds=[int(os.path.basename(path))])``, without ``preexec_fn``, whose child is a forked one.
+
+        Does not protect against: copies made by whoever reads the file, such as the read buffer and the parsed key that
+        OpenSSL keeps in ordinary memory: docs/secret.md has what was found. While the block is open root, and another
+        process of the same user unless this one is not dumpable, may open ``/proc/PID/fd/N`` and keep what it reads.
+
+        Source: memfd_create(2), fcntl(2) F_ADD_SEALS, proc_pid_fd(5).
+
+        Version added: 0.1.
+        """
+        global _closes_in_child
+        if not _closes_in_child and hasattr(os, "register_at_fork"):
+            _closes_in_child = True
+            os.register_at_fork(after_in_child=_native.close_files_in_child)
+        return _native.file_access(self)
