@@ -94,13 +94,13 @@ cdef class FileAccess:
             call = error.call.decode()
             for _ in _host.waiting(None, call, size):
                 _give_up_idle()
-                _require_sealed(self.sealed)  # others ran meanwhile
+                _key_of(self.sealed)  # others ran meanwhile
                 failed = self.create(path, &error)
                 if not (failed and sr_os_is_lock_limit(&error)):
                     break
         if failed:
-            if error.code == SR_UNSUPPORTED or error.code == ENOSYS or (
-                    error.call == b"fcntl(F_ADD_SEALS)" and error.code == EINVAL):
+            if (error.code == SR_UNSUPPORTED or (error.call == b"memfd_create" and error.code == ENOSYS)
+                    or (error.call == b"fcntl(F_ADD_SEALS)" and error.code == EINVAL)):
                 raise UnsupportedError(
                     f"a Secret has no path on this system: that takes Linux 5.1 and /proc, and {error.call.decode()} is "
                     "not to be had here. Where a descriptor will do, hand it a pipe and write_to() that; else write_to() "
@@ -156,7 +156,7 @@ cdef class FileAccess:
 def file_access(Sealed sealed not None):
     """The access behind ``Secret.as_file``."""
     cdef FileAccess access
-    _require_sealed(sealed)
+    _key_of(sealed)
     access = FileAccess.__new__(FileAccess)
     access.sealed = sealed
     access.phase = NEW
