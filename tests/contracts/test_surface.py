@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("bench/*.md")]
 PAGES_WITH_PYTHON = [
     *("README.md", "docs/buffers.md", "docs/ends.md", "docs/policy.md", "docs/secret.md"),
-    *("docs/vm/README.md", "docs/vm/win32.md"),
+    *("docs/tutorial.md", "docs/vm/README.md", "docs/vm/win32.md"),
 ]
 
 
