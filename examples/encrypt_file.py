@@ -4,10 +4,13 @@
     python encrypt_file.py decrypt report.pdf.sealed report.pdf
 
 It needs ``cryptography`` 47 or later. The passphrase goes from the terminal into locked memory, the key is derived from
-View to View (Argon2id), and the cipher (ChaCha20-Poly1305) reads it there; nothing of either is a Python object.
+View to View (scrypt), and the cipher (ChaCha20-Poly1305) reads it there; neither is ever a Python object.
+tests/examples searches the process while it waits for the file and in its last moment, and finds nothing of them.
 
-What it does not do: the file's own content is in ordinary memory here, as a whole. What ``cryptography`` and OpenSSL leave
-of passphrase and key when they are done is printed by tests/examples, which searches the process in its last moment.
+That decides between the functions, too: Argon2id, the newer one, leaves the passphrase in freed memory (the same tests
+print it), and AESGCM leaves its key (docs/libraries.md).
+
+What it does not do: the file's own content is in ordinary memory here, all of it.
 """
 
 from __future__ import annotations
@@ -19,14 +22,13 @@ from typing import Any
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
-from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
+from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
 from strongroom import Secret, StrongroomError
 
 MAGIC = b"sealed-1"  # of the file's format: what follows, and with which parameters
 SALT_SIZE, NONCE_SIZE, KEY_SIZE, TAG_SIZE = 16, 12, 32, 16
-# RFC 9106, section 4, the second recommended choice: 64 MiB, three passes, four lanes.
-MEMORY_KIB, PASSES, LANES = 64 * 1024, 3, 4
+COST, BLOCK_SIZE, PARALLEL = 2**17, 8, 1  # RFC 7914's N, r and p: 128 MiB (128 * N * r bytes) for each guess
 MOST_BYTES = 1 << 30  # of a file: all of it is in memory at once
 
 
@@ -34,7 +36,7 @@ def key_from(passphrase: Secret, salt: bytes) -> Secret:
     """Derive the key, from locked memory into locked memory."""
 
     def fill(view: Any) -> None:  # cryptography's types name no View
-        kdf = Argon2id(salt=salt, length=KEY_SIZE, iterations=PASSES, lanes=LANES, memory_cost=MEMORY_KIB)
+        kdf = Scrypt(salt=salt, length=KEY_SIZE, n=COST, r=BLOCK_SIZE, p=PARALLEL)
         with passphrase.open() as typed:
             kdf.derive_into(typed, view)  # type: ignore[arg-type]
 
