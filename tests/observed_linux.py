@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections.abc import Iterator
 from types import TracebackType
 from typing import NamedTuple, Self
 
@@ -85,15 +86,20 @@ class Memory:
 
     def count(self, needle: bytes) -> int:
         """Return how often ``needle`` lies in the process's memory, page protections notwithstanding."""
-        listing = self.mappings()
-        return sum(self._count_in(m, needle) for m in listing if not m.path.startswith(("[v", "/secretmem")))
+        return sum(1 for _ in self.find(needle))
 
-    def _count_in(self, mapping: Mapping, needle: bytes) -> int:
-        found = 0
+    def find(self, needle: bytes) -> Iterator[tuple[int, Mapping]]:
+        """Yield where ``needle`` lies, and in which mapping."""
+        for mapping in self.mappings():
+            if not mapping.path.startswith(("[v", "/secretmem")):
+                yield from ((address, mapping) for address in self._find_in(mapping, needle))
+
+    def _find_in(self, mapping: Mapping, needle: bytes) -> Iterator[int]:
         for start in range(mapping.start, mapping.end, _SCAN_STEP_SIZE):
             size = min(_SCAN_STEP_SIZE, mapping.end - start)
             overlap = min(len(needle) - 1, mapping.end - start - size)
             data = self.read(start, size + overlap)
-            if data is not None:
-                found += data.count(needle)
-        return found
+            at = -1 if data is None else data.find(needle)
+            while data is not None and at >= 0:
+                yield start + at
+                at = data.find(needle, at + len(needle))

@@ -1,0 +1,1 @@
+"""Who leaks what: the program behind the tables of docs/libraries.md, ``python tests/leaking --help``."""
