@@ -7,8 +7,6 @@ what was found in each run. Linux only. It needs strongroom installed, and to be
 """
 
 import argparse
-import json
-import os
 import sys
 from pathlib import Path
 

@@ -9,6 +9,10 @@ from dataclasses import dataclass, field
 _TOKEN_RANDOM_SIZE = 24
 NAME = "API_TOKEN"
 THE_SECRET = "the secret"
+#: The dynamic linker looks functions up at the start, not each at its first call; ld.so(8).
+BIND_NOW = {"LD_BIND_NOW": "1"}
+#: What rows of ``cryptography`` need, and those whose material is made with it.
+CRYPTOGRAPHY = ("cryptography",)
 
 Derive = Callable[[bytes], bytes]
 
@@ -97,3 +101,10 @@ def scrypt(password: bytes) -> bytes:
 def pbkdf2(password: bytes) -> bytes:
     """Return 32 bytes of ten iterations."""
     return hashlib.pbkdf2_hmac("sha256", password, b"salt1234", 10)
+
+
+def argon2id(password: bytes) -> bytes:
+    """Return 32 bytes with the least cost."""
+    from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
+
+    return Argon2id(salt=b"salt1234", length=32, iterations=1, lanes=1, memory_cost=32).derive(password)

@@ -9,20 +9,21 @@ from importlib import metadata
 from pathlib import Path
 from typing import NamedTuple
 
-from leaking import others, standard
+from leaking import ciphers, others, standard, tls
 from leaking.measuring import STAGES, Findings, Found, missing
 from leaking.operation import Operation
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "libraries.md"
 BEGIN, END = "<!-- written by python tests/leaking --save -->", "<!-- and no further -->"
 NONE = "none"
+_HEAD = ["| call | looked for | while the result lives | after it is gone | instead |", "|---|---|---|---|---|"]
 
 GROUPS: dict[str, Sequence[Operation]] = {
     "strongroom itself": standard.OURS,
     "The language": standard.LANGUAGE,
     "The standard library": standard.STANDARD,
-    "TLS (`ssl`)": others.TLS,
-    "`cryptography`": others.CRYPTOGRAPHY,
+    "TLS (`ssl`)": tls.TLS,
+    "`cryptography`": ciphers.CIPHERS,
     "Other libraries": others.OTHERS,
 }
 ALL = [operation for operations in GROUPS.values() for operation in operations]

@@ -4,7 +4,7 @@ import base64
 import zlib
 from collections.abc import Sequence
 
-from leaking.operation import NAME, Operation, digits, formed, in_environment, pbkdf2, scrypt
+from leaking.operation import BIND_NOW, NAME, Operation, digits, formed, in_environment, pbkdf2, scrypt
 
 _VIEW = "give the View to what takes a buffer"
 _DERIVED = "`derive_into` of `cryptography`, below"
@@ -25,6 +25,15 @@ OURS: Sequence[Operation] = (
         f'Secret.from_env("{NAME}")',
         is_opened=False,
         make=in_environment,
+        rounds=1,
+        instead="`LD_BIND_NOW=1` in the environment",
+    ),
+    Operation(
+        f'Secret.from_env("{NAME}") under LD_BIND_NOW=1',
+        f'result = Secret.from_env("{NAME}")',
+        is_opened=False,
+        make=in_environment,
+        environment=BIND_NOW,
         rounds=1,
         is_quick=True,
     ),
@@ -51,11 +60,11 @@ LANGUAGE: Sequence[Operation] = (
         is_quick=True,
     ),
     Operation(
-        'f"Bearer {secret.reveal_text()}" under PYTHONMALLOC=debug',
+        'f"Bearer {secret.reveal_text()}" under LD_BIND_NOW=1 PYTHONMALLOC=debug',
         'result = f"Bearer {secret.reveal_text()}"',
         is_opened=False,
-        environment=_DEBUG,
-        instead="the setting overwrites what Python frees, and nothing else",
+        environment={**BIND_NOW, **_DEBUG},
+        instead="drop it soon: the setting overwrites what Python frees",
     ),
     Operation(
         "bytes(view) under PYTHONMALLOC=debug",

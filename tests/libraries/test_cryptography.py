@@ -1,8 +1,6 @@
 """``cryptography`` with keys from Views and results into Views.
 
-What it keeps of them was measured with cryptography 50.0.2 (docs/libraries.md): AESGCM leaves copies of its key behind,
-ChaCha20Poly1305, X25519 and Ed25519 have some only while the object lives; after InvalidTag the output holds the whole
-plaintext.
+What it keeps of them is in the tables of docs/libraries.md; after InvalidTag the output holds the whole plaintext.
 """
 
 import os
