@@ -3,6 +3,7 @@
 import platform
 import re
 import ssl
+import textwrap
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from importlib import metadata
@@ -16,6 +17,7 @@ from leaking.operation import Operation
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "libraries.md"
 BEGIN, END = "<!-- written by python tests/leaking --save -->", "<!-- and no further -->"
 NONE = "none"
+_WIDTH = 120
 _HEAD = ["| call | looked for | while the result lives | after it is gone | instead |", "|---|---|---|---|---|"]
 
 GROUPS: dict[str, Sequence[Operation]] = {
@@ -84,13 +86,11 @@ def lacks(name: str) -> bool:
 
 def render(found: dict[str, list[Findings]], rounds: int, runs: int) -> str:
     """Return the tables as Markdown, with what they were measured on."""
-    lines = [
-        f"Measured {datetime.now(UTC):%Y-%m-%d} on {_versions()}.",
-        f"Processes for each row: {runs}; repetitions in each: {rounds}.",
-    ]
+    measured_on = f"Measured {datetime.now(UTC):%Y-%m-%d} on {_versions()}."
+    lines = [*textwrap.wrap(measured_on, _WIDTH), f"Processes for each row: {runs}; repetitions in each: {rounds}."]
     left_out = [f"`{each.call}` (needs {', '.join(lacking)})" for each in ALL if (lacking := missing(each))]
     if left_out:
-        lines += ["", f"Not measured, for want of a library: {'; '.join(left_out)}."]
+        lines += ["", *textwrap.wrap(f"Not measured, for want of a library: {'; '.join(left_out)}.", _WIDTH)]
     for title, operations in GROUPS.items():
         measured = [operation for operation in operations if operation.call in found]
         if measured:
