@@ -131,10 +131,10 @@ class Secret(Receiving):
                 context.load_cert_chain("certificate.pem", path)
 
         The path names memory of this process alone: pages like those of an opened secret, locked, in no core dump and
-        in no child, and a file of exactly the secret's size on no disk. Nobody can write to it or change its size, this
-        process included. When the block ends, whatever ends it, the bytes are overwritten first, then the file is
-        closed: who still has it open, or mapped, finds zeros. ``purge()``, a normal exit and the signals of
-        ``harden()`` overwrite it in mid-block too.
+        in no child, and a file of exactly the secret's size on no disk. Nobody can write to it by a descriptor or
+        change its size, this process included. When the block ends, whatever ends it, the bytes are overwritten first,
+        then the file is closed: who still has it open, or mapped, finds zeros. ``purge()``, a normal exit and the
+        signals of ``harden()`` overwrite it in mid-block too.
 
         Returns:
             What ``with`` takes; there is no file before it. The block gets the path as ``str``, good in every thread of
@@ -156,7 +156,9 @@ class Secret(Receiving):
 
         Does not protect against: copies made by whoever reads the file, such as the read buffer and the parsed key that
         OpenSSL keeps in ordinary memory: docs/secret.md has what was found. While the block is open root, and another
-        process of the same user unless this one is not dumpable, may open ``/proc/PID/fd/N`` and keep what it reads.
+        process of the same user unless this one is not dumpable, may open ``/proc/PID/fd/N`` and keep what it reads; a
+        child inherits descriptors that other code got by opening the path. The pages are ``locked`` memory, also where
+        rooms are secret memory: hibernation writes them to disk.
 
         Source: memfd_create(2), fcntl(2) F_ADD_SEALS, proc_pid_fd(5).
 
