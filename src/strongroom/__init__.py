@@ -35,7 +35,7 @@ from strongroom.exceptions import (
 from strongroom.guarantees import Evidence, Guarantees
 from strongroom.policy import Policy
 from strongroom.process import harden
-from strongroom.secret import Secret, rekey
+from strongroom.secret import Secret, SecretLength, rekey
 
 __all__ = [
     "Access",
@@ -50,6 +50,7 @@ __all__ = [
     "PurgedError",
     "SealBrokenError",
     "Secret",
+    "SecretLength",
     "SecuredError",
     "SettledError",
     "StrongroomError",

@@ -114,7 +114,8 @@ def test_imports_are_installed_with_the_package(path: Path) -> None:
     """Nothing is imported but Python's own modules, the package and what it depends on."""
     imported = set(imported_when_run(ast.parse(path.read_text(encoding="utf-8"))))
     private = {"_xxsubinterpreters"}  # Python's own, and in no list of its modules
-    assert imported - sys.stdlib_module_names - private <= {"strongroom", "nacl"}
+    optional = {"pydantic_core"} if path.name == "field.py" else set()  # its functions are called by pydantic alone
+    assert imported - sys.stdlib_module_names - private <= {"strongroom", "nacl"} | optional
 
 
 def test_an_import_that_is_not_installed_is_noticed() -> None:

@@ -5,11 +5,16 @@ from __future__ import annotations
 import os
 
 from strongroom import _native
-from strongroom.secret import sources
+from strongroom.secret import field, sources
 from strongroom.secret.receiving import Receiving
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
+    from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
+    from pydantic_core import CoreSchema
+
     from strongroom.secret.sources import HasFileno
 
 __all__ = ["Secret"]
@@ -169,3 +174,11 @@ class Secret(Receiving):
             _closes_in_child = True
             os.register_at_fork(after_in_child=_native.close_files_in_child)
         return _native.file_access(self)
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, _source: Any, _handler: GetCoreSchemaHandler) -> CoreSchema:
+        return field.core_schema_of(cls)
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return field.json_schema_of(schema, handler)
