@@ -8,12 +8,16 @@ import logging
 import multiprocessing
 import pickle
 import pprint
+import string
 import subprocess
 import sys
 import traceback
+import types
 import weakref
 from collections.abc import Callable, Iterator
+from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -66,6 +70,7 @@ def test_pickle_refuses(thing: Thing, protocol: int) -> None:
     with pytest.raises(TypeError, match=type(thing).__name__):
         pickle.Pickler(out, protocol).dump(thing)
     assert not shows(out.getvalue())
+    assert shows(pickle.dumps(MARK, protocol))
 
 
 @pytest.mark.parametrize("way", [copy.copy, copy.deepcopy])
@@ -75,6 +80,7 @@ def test_copy_refuses(thing: Thing, way: Callable[[object], object]) -> None:
         return
     with pytest.raises(TypeError, match=type(thing).__name__):
         way(thing)
+    assert way(bytearray(MARK)) == MARK
 
 
 def test_json_refuses(thing: Thing) -> None:
@@ -82,22 +88,32 @@ def test_json_refuses(thing: Thing) -> None:
     for value in (thing, {"key": [thing]}):
         with pytest.raises(TypeError, match="not JSON serializable"):
             json.dumps(value)
+    assert shows(json.dumps({"key": [MARK.decode()]}))
 
 
-TEXTS: dict[str, Callable[[Thing], object]] = {
+def printed(thing: object) -> str:
+    """What print writes."""
+    out = io.StringIO()
+    print(thing, file=out)
+    return out.getvalue()
+
+
+TEXTS: dict[str, Callable[[object], object]] = {
     "str": str,
     "format": format,
     "format with a spec": lambda thing: format(thing, ">40"),
     "f-string": lambda thing: f"{thing}",
     "percent s": lambda thing: "%s" % (thing,),  # noqa: UP031
     "str.format": lambda thing: "{}".format(thing),  # noqa: UP032
-    "print": lambda thing: print(thing, file=io.StringIO()),
+    "Template": lambda thing: string.Template("$thing").substitute(thing=thing),
+    "print": printed,
 }
 
 
 @pytest.mark.parametrize("way", TEXTS)
 def test_text_refuses(thing: Thing, way: str) -> None:
     """Whatever would put it into a sentence raises TypeError; an Access holds nothing and has its plain repr."""
+    assert shows(TEXTS[way](MARK.decode()))
     if isinstance(thing, Access):
         assert not shows(TEXTS[way](thing) if "spec" not in way else "")
         return
@@ -105,12 +121,16 @@ def test_text_refuses(thing: Thing, way: str) -> None:
         TEXTS[way](thing)
 
 
-@pytest.mark.parametrize("way", [repr, ascii, pprint.pformat, lambda thing: f"{thing!r}", dir])
+@pytest.mark.parametrize(
+    "way",
+    [repr, ascii, pprint.pformat, lambda thing: f"{thing!r}", lambda thing: "%r" % (thing,), dir],  # noqa: UP031
+)
 def test_debugging_text_shows_nothing(thing: Thing, way: Callable[[object], object]) -> None:
     """repr and its relatives name the type and redact the rest."""
     told = str(way(thing))
     assert not shows(told)
     assert way is dir or type(thing).__name__ in told
+    assert way is dir or shows(way(MARK))
 
 
 def test_there_are_no_variables(thing: Thing) -> None:
@@ -119,6 +139,9 @@ def test_there_are_no_variables(thing: Thing) -> None:
         vars(thing)
     with pytest.raises(AttributeError):
         thing.note = "x"  # type: ignore[union-attr]
+    ordinary = types.SimpleNamespace()
+    ordinary.note = MARK
+    assert shows(vars(ordinary))
 
 
 def test_hash_refuses_what_holds_content(thing: Thing) -> None:
@@ -147,21 +170,28 @@ def test_logging_shows_nothing(thing: Thing, capsys: pytest.CaptureFixture[str])
     logger.addHandler(logging.StreamHandler(out))
     logger.warning("the key is %s", thing)
     logger.warning("the key is %r", thing)
+    logger.warning("the key is %(key)s", {"key": thing})
     told = out.getvalue() + "".join(capsys.readouterr())
     assert type(thing).__name__ in told
     assert not shows(told)
+    logger.warning("the key is %s", MARK)
+    assert shows(out.getvalue())
+
+
+def reported(local: object) -> str:
+    """What crash reporters write of an error in a function that has this in a variable."""
+    try:
+        raise KeyError(type(local))
+    except KeyError as error:
+        report = traceback.TracebackException.from_exception(error, capture_locals=True)
+    return "".join(report.format())
 
 
 def test_a_traceback_with_variables_shows_nothing(thing: Thing) -> None:
-    """What crash reporters do: every frame's variables by repr."""
-    try:
-        local = thing
-        raise KeyError("mine")
-    except KeyError as error:
-        report = traceback.TracebackException.from_exception(error, capture_locals=True)
-    told = "".join(report.format())
-    assert type(local).__name__ in told
-    assert not shows(told)
+    """Every frame's variables by repr."""
+    assert f"local = {thing!r}" in reported(thing)
+    assert not shows(reported(thing))
+    assert shows(reported(MARK))
 
 
 @dataclasses.dataclass
@@ -169,15 +199,18 @@ class Settings:
     """What programs put secrets into."""
 
     user: str
-    token: Thing
+    token: Thing | bytes
 
 
 def test_a_dataclass_shows_nothing(thing: Thing) -> None:
     """Its repr has the thing's; asdict, which copies values, refuses."""
     settings = Settings("me", thing)
     assert not shows(repr(settings))
-    with pytest.raises(TypeError, match=type(thing).__name__):
-        dataclasses.asdict(settings)
+    for way in (dataclasses.asdict, dataclasses.astuple):
+        with pytest.raises(TypeError, match=type(thing).__name__):
+            way(settings)
+        assert shows(way(Settings("me", MARK)))
+    assert shows(repr(Settings("me", MARK)))
 
 
 def test_pytest_shows_nothing_of_what_it_compares(tmp_path: Path) -> None:
@@ -213,11 +246,25 @@ def test_control():
     assert "hunter2" in output("control")
 
 
-def test_arguments_of_processes_refuse(thing: Thing) -> None:
-    """What is spawned gets its arguments pickled; the error comes at once, in the parent."""
-    process = multiprocessing.get_context("spawn").Process(target=print, args=(thing,))
+@pytest.mark.parametrize("method", sorted({*multiprocessing.get_all_start_methods()} - {"fork"}))
+def test_arguments_of_processes_refuse(thing: Thing, method: str) -> None:
+    """What is started anew gets its arguments pickled; the error comes at once, in the parent."""
+    context: Any = multiprocessing.get_context(method)
+    process = context.Process(target=print, args=(thing,))
     with pytest.raises(TypeError, match=type(thing).__name__):
         process.start()
+    assert shows(ForkingPickler.dumps(MARK).tobytes())
+
+
+def test_what_goes_between_processes_refuses(thing: Thing) -> None:
+    """A pipe pickles too; nothing was sent when it refuses."""
+    receiver, sender = multiprocessing.Pipe(duplex=False)
+    with receiver, sender:
+        with pytest.raises(TypeError, match=type(thing).__name__):
+            sender.send(thing)
+        assert not receiver.poll(0)
+        sender.send(MARK)
+        assert shows(receiver.recv())
 
 
 def test_buffers_and_secrets_are_not_bytes() -> None:
