@@ -22,8 +22,8 @@ from strongroom.buffers import planning, waiting
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("bench/*.md")]
 PAGES_WITH_PYTHON = [
-    *("README.md", "docs/buffers.md", "docs/ends.md", "docs/policy.md", "docs/secret.md"),
-    *("docs/tutorial.md", "docs/vm/README.md", "docs/vm/win32.md"),
+    *("README.md", "docs/buffers.md", "docs/ends.md", "docs/policy.md", "docs/pydantic.md"),
+    *("docs/secret.md", "docs/tutorial.md", "docs/vm/README.md", "docs/vm/win32.md"),
 ]
 
 
@@ -262,6 +262,7 @@ def test_importing_changes_nothing() -> None:
     seen = json.loads(ran.stdout)
     assert seen["same"]
     slow = {"dataclasses", "typing", "secrets", "pathlib", "importlib.metadata", "nacl", "cffi", "ctypes", "enum"}
+    slow |= {"pydantic", "pydantic_core"}
     assert slow & set(seen["new"]) == set()
 
 
@@ -277,6 +278,8 @@ def test_the_python_in_the_documents_runs(page: str, tmp_path: Path) -> None:
     command = [sys.executable, "-I", "-c", "\n".join(blocks)]
     if "CryptProtectMemory" in command[-1] and needs.WINDOWS:
         pytest.skip("Wine's CryptProtectMemory does nothing, and is refused for that: needs Windows itself")
+    if "import pydantic" in command[-1] or "from pydantic" in command[-1]:
+        pytest.importorskip("pydantic", reason="needs pydantic: pip install '.[test]'")
     ran = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
     assert ran.returncode == 0, ran.stderr
 

@@ -1,16 +1,20 @@
 """Secret as a type of pydantic's fields: what it takes and gives, and that no error of its own shows the value."""
 
 import dataclasses
+import traceback
 from collections.abc import Callable
 from typing import Annotated, Any, Optional
 
 import pytest
 
-pytest.importorskip("pydantic", minversion="2", reason="needs pydantic: pip install '.[test]'")
+pytest.importorskip(
+    "pydantic", minversion="2.11", reason="needs pydantic >= 2.11 (its fallback=): pip install '.[test]'"
+)
 
 import pydantic.dataclasses
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Strict, TypeAdapter, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Strict, TypeAdapter, ValidationError, model_validator
 
+from children import succeed
 from samples import made_of
 from strongroom import Secret, SecretLength
 
@@ -182,40 +186,84 @@ def test_an_error_does_not_show_the_value(place: str) -> None:
     assert "hunter2" not in told
 
 
-def test_what_pydantic_adds_does_show_it() -> None:
-    """The control, and what docs/secret.md warns of: each shows text, and none a Secret."""
+def _refuse(_secret: object) -> None:
+    raise ValueError("no")
 
-    class Other(BaseModel):
-        token: Secret
-        port: int
 
-    class Strange(BaseModel):
-        token: Annotated[Secret, AfterValidator(lambda secret: _refuse())]
+_Strange = Annotated[Secret, AfterValidator(_refuse)]
 
-    class Either(BaseModel):
-        token: Secret | int
 
-    def _refuse() -> None:
+class _Other(BaseModel):
+    token: Secret
+    port: int
+
+
+class _Whole(BaseModel):
+    token: Secret
+
+    @model_validator(mode="before")
+    @classmethod
+    def refuse(cls, _data: object) -> None:
         raise ValueError("no")
 
-    shown: dict[str, Callable[[Any], object]] = {
-        "a missing field": lambda token: Other.model_validate({"token": token}),
-        "a validator of one's own": lambda token: Strange(token=token),
-        "another type of a union": lambda token: Either.model_validate({"token": [token]}),
-    }
-    for name, way in shown.items():
-        with pytest.raises(ValidationError) as caught:
-            way("hunter2")
-        error = caught.value
-        assert all("hunter2" in told for told in (str(error), error.json(), repr(error.errors()))), name
-        assert "hunter2" not in error.json(include_input=False) + repr(error.errors(include_input=False)), name
+
+SHOWING: dict[str, Callable[[Any], object]] = {
+    "a missing field": lambda token: _Other.model_validate({"token": token}),
+    "the whole model": lambda token: _Whole.model_validate({"token": token}),
+    "a validator of one's own": lambda token: TypeAdapter(Annotated[Secret, AfterValidator(_refuse)]).validate_python(
+        token
+    ),
+    "another type of a union": lambda token: TypeAdapter(Secret | int).validate_python([token]),
+    "the limits of a list": lambda token: TypeAdapter(Annotated[list[Secret], Field(max_length=1)]).validate_python(
+        [token, token]
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SHOWING)
+def test_what_pydantic_adds_does_show_it(name: str) -> None:
+    """The control, and what docs/pydantic.md warns of: each shows text, unless asked not to, and none a Secret."""
+    with pytest.raises(ValidationError) as caught:
+        SHOWING[name]("hunter2")
+    error = caught.value
+    assert all("hunter2" in told for told in (str(error), error.json(), repr(error.errors())))
+    assert "hunter2" not in error.json(include_input=False) + repr(error.errors(include_input=False))
+    _, told = refusal_of(lambda: SHOWING[name](made_of(b"hunter2")))
+    assert "hunter2" not in told
+    assert "<Secret 7 bytes, sealed>" in told
+
+
+def test_json_that_is_none_is_shown() -> None:
+    """As docs/pydantic.md says."""
     with pytest.raises(ValidationError) as caught:
         Settings.model_validate_json('{"token": "hunter2"')
     assert "hunter2" in str(caught.value)
-    for name in ("a missing field", "a validator of one's own"):
-        _, told = refusal_of(lambda name=name: shown[name](made_of(b"hunter2")))  # type: ignore[misc]
-        assert "hunter2" not in told
-        assert "<Secret 7 bytes, sealed>" in told
+
+
+@pytest.mark.parametrize("is_text", [True, False])
+def test_a_traceback_with_variables_shows_what_was_passed(is_text: bool) -> None:
+    """Text as it is, in a frame of pydantic's; a Secret by its repr."""
+    try:
+        Limited(token=SHORT if is_text else made_of(SHORT.encode()))  # type: ignore[arg-type]
+    except ValidationError as error:
+        report = traceback.TracebackException.from_exception(error, capture_locals=True)
+    told = "".join(report.format())
+    assert ("'hunter2'" in told) is is_text
+    assert ("<Secret 7 bytes, sealed>" in told) is not is_text
+
+
+def test_no_locked_memory_is_no_fault_of_the_value() -> None:
+    """It comes as it is, and can be tried again; a wrong value is a ValidationError (control)."""
+    assert succeed("""
+        import pydantic
+        children.limit_locks(65536)
+        adapter = pydantic.TypeAdapter(Secret)
+        for value in ("x" * 1_000_000, "", "hunter2"):
+            try:
+                print(repr(adapter.validate_python(value)))
+            except (LockLimitError, pydantic.ValidationError) as error:
+                print(type(error).__name__)
+    """).splitlines() == ["LockLimitError", "ValidationError", "<Secret 7 bytes, sealed>"]
 
 
 def test_hiding_inputs_hides_them_in_text_only() -> None:
@@ -232,6 +280,9 @@ def test_hiding_inputs_hides_them_in_text_only() -> None:
     assert "hunter2" in repr(caught.value.errors())
     assert "hunter2" in caught.value.json()
     assert "hunter2" not in repr(caught.value.errors(include_input=False)) + caught.value.json(include_input=False)
+    with pytest.raises(ValidationError) as caught:  # what counts is the outermost model's setting
+        TypeAdapter(list[Hiding]).validate_python([{"token": "hunter2"}])
+    assert "hunter2" in str(caught.value)
 
 
 @pytest.mark.parametrize("limit", [{"min_length": 8}, {"max_length": 8}, {"min_length": 1, "max_length": 8}])

@@ -8,7 +8,9 @@ from typing import Annotated, Any
 
 import pytest
 
-pytest.importorskip("pydantic", minversion="2", reason="needs pydantic: pip install '.[test]'")
+pytest.importorskip(
+    "pydantic", minversion="2.11", reason="needs pydantic >= 2.11 (its fallback=): pip install '.[test]'"
+)
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 from pydantic_core import PydanticSerializationError
