@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from bench import ciphers, footprint, ours, pool, sodium, startup
+from bench import ciphers, footprint, ours, pool, second, sodium, startup
 from bench.helper import Helper, build
 from bench.rows import Contender, Group, SkipError, time_group
 from bench.timing import Loop
@@ -187,7 +187,7 @@ def _second_thread(helper: Callable[[], Helper], rounds: int) -> Group:
 def run(effort: Effort, tell: Callable[[str], None]) -> list[Group]:
     """Measure everything; ``tell`` hears the name of each group before it begins."""
     helper = _helper()
-    parts: dict[str, Callable[[], Group]] = {
+    parts: dict[str, Callable[[], Group | list[Group]]] = {
         "isolated, locked": lambda: _isolated(helper, "locked", effort.rounds),
         "isolated, secretmem": lambda: _isolated(helper, "secretmem", effort.rounds),
         "slots": lambda: _slots(effort.rounds),
@@ -197,14 +197,16 @@ def run(effort: Effort, tell: Callable[[str], None]) -> list[Group]:
         "sealed": lambda: _sealed(helper, effort.rounds),
         "sealed, a page": lambda: _sealed_page(helper, effort.rounds),
         "sealing": lambda: _sealing(effort.rounds),
+        "sealed by the second engine": lambda: second.measure(effort.rounds),
         "allocate": lambda: _allocate(helper, effort.rounds),
         "regions": lambda: _regions(helper, effort.rounds),
         "second thread": lambda: _second_thread(helper, effort.rounds),
         "startup": lambda: startup.measure(effort.processes),
         "footprint": lambda: footprint.measure(effort.footprint_rounds, effort.footprint_count),
     }
-    groups = []
+    groups: list[Group] = []
     for name, measure in parts.items():
         tell(name)
-        groups.append(measure())
+        measured = measure()
+        groups += measured if isinstance(measured, list) else [measured]
     return groups

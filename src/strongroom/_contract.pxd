@@ -214,6 +214,9 @@ cdef extern from "native/sealing.h" nogil:
                   sr_error *error)
     void sr_envelope_drop(sr_envelope *envelope)
 
+cdef extern from "native/scrub.h" nogil:
+    void sr_forget_registers()
+
 cdef extern from "native/pagemap.h" nogil:
     ctypedef struct sr_run:
         size_t first

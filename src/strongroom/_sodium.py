@@ -8,9 +8,8 @@ compute a published test vector.
 from __future__ import annotations
 
 import importlib
-import os
-from _thread import RLock
 
+from strongroom._loading import load_once
 from strongroom.exceptions import UnsupportedError
 
 TYPE_CHECKING = False
@@ -21,11 +20,12 @@ __all__ = ["AEGIS_256", "XCHACHA20_POLY1305", "Engine", "load"]
 
 
 class Engine:
-    """One cipher of libsodium: its name there, its sizes in bytes, and a published example of what it computes."""
+    """One cipher of libsodium: title, name there, sizes in bytes, and a published example of what it computes."""
 
-    __slots__ = ("example", "name", "nonce_size", "tag_size")
+    __slots__ = ("example", "name", "nonce_size", "tag_size", "title")
 
-    def __init__(self, name: str, nonce_size: int, tag_size: int, *example: str | bytes) -> None:
+    def __init__(self, title: str, name: str, nonce_size: int, tag_size: int, *example: str | bytes) -> None:
+        self.title = title
         self.name = name
         self.nonce_size = nonce_size
         self.tag_size = tag_size
@@ -36,6 +36,7 @@ class Engine:
 #: Fast and free of timing differences where the CPU has AES instructions.
 #: Example: draft-irtf-cfrg-aegis-aead-18, appendix A.3, test vector 1, 256-bit tag.
 AEGIS_256 = Engine(
+    "AEGIS-256",
     "crypto_aead_aegis256",
     32,
     32,
@@ -48,6 +49,7 @@ AEGIS_256 = Engine(
 
 #: The same on every CPU. Example: draft-irtf-cfrg-xchacha-03, appendix A.3.1.
 XCHACHA20_POLY1305 = Engine(
+    "XChaCha20-Poly1305",
     "crypto_aead_xchacha20poly1305_ietf",
     24,
     16,
@@ -62,19 +64,19 @@ XCHACHA20_POLY1305 = Engine(
 )
 
 
-_loaded: tuple[Any, Any] | None = None
-_loading = RLock()
-_do_forks_wait = False
-
-
 def _load() -> tuple[Any, Any]:
     try:
         _sodium = importlib.import_module("nacl._sodium")  # it has no stub; about 4 ms: only for those who need it
     except ImportError as error:
         raise UnsupportedError(f"PyNaCl's libsodium cannot be loaded ({error}): reinstall PyNaCl >= 1.6.2") from error
-    if _sodium.lib.sodium_init() < 0:
+    try:
+        lib, ffi = _sodium.lib, _sodium.ffi
+        status = lib.sodium_init()
+    except AttributeError as error:  # another PyNaCl has another private module
+        raise UnsupportedError(f"this PyNaCl shows no libsodium ({error}): install PyNaCl >= 1.6.2, < 1.8") from error
+    if status < 0:
         raise UnsupportedError("PyNaCl's libsodium does not start (sodium_init)")
-    return _sodium.lib, _sodium.ffi
+    return lib, ffi
 
 
 def load() -> tuple[Any, Any]:
@@ -83,15 +85,5 @@ def load() -> tuple[Any, Any]:
     ``sodium_init`` takes a mutex of libsodium's, each time. A child forked while another thread had it could never take
     it: so it is called once, and forks wait until that is done. The same goes for the import.
     """
-    global _loaded, _do_forks_wait
-    if _loaded is None:
-        if not _do_forks_wait:  # two threads at once have them wait twice, which an RLock allows
-            if hasattr(os, "register_at_fork"):
-                os.register_at_fork(
-                    before=_loading.acquire, after_in_parent=_loading.release, after_in_child=_loading.release
-                )
-            _do_forks_wait = True
-        with _loading:
-            if _loaded is None:
-                _loaded = _load()
-    return _loaded
+    loaded: tuple[Any, Any] = load_once(_load)
+    return loaded

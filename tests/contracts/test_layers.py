@@ -17,6 +17,7 @@ LEVELS = {
     "guarantees": 0,
     "policy": 1,
     "_main_only": 0,
+    "_loading": 1,
     "_native": 1,
     "_os": 2,
     "_sodium": 2,

@@ -24,7 +24,8 @@ class Arena(namedtuple("Arena", "backing slot_size size slots taken")):
 
 class Stats(
     namedtuple(
-        "Stats", "isolated slots arenas idle_rooms locked_size secretmem_size unlocked_size locked_now lock_limit"
+        "Stats",
+        "isolated slots arenas idle_rooms locked_size secretmem_size unlocked_size locked_now lock_limit engine",
     )
 ):
     """A snapshot of the protected memory of this process; ``str()`` of it is a table for people.
@@ -40,6 +41,8 @@ class Stats(
         locked_now: Bytes that the system says this process has locked, other code's included; ``None`` if it does not
             say. Secret memory is not always counted there.
         lock_limit: Bytes it may lock; ``None`` if there is no limit or the system does not say.
+        engine: The library and the cipher that seal secrets, for example ``"libsodium AEGIS-256"``; ``None`` before the
+            first secret.
 
     Version added: 0.1.
     """
@@ -48,9 +51,9 @@ class Stats(
 
     def __str__(self) -> str:
         rows = [(name, value) for name, value in zip(self._fields, self, strict=True) if name != "arenas"]
-        unsaid = {"lock_limit": "none, or not known"}
+        unsaid = {"lock_limit": "none, or not known", "engine": "none yet"}
         lines = [
-            f"{name:<14}  {unsaid.get(name, 'not known') if value is None else format(value, ',')}"
+            f"{name:<14}  {unsaid.get(name, 'not known') if value is None else format(value, ',' * (name != 'engine'))}"
             for name, value in rows
         ]
         for arena in self.arenas:
@@ -75,4 +78,5 @@ def collect() -> Stats:
         unlocked_size,
         limits.locked_now(),
         limits.lock_limit(),
+        _native.engine_in_use(),
     )

@@ -164,6 +164,7 @@ cdef class Block(Keeper):
         """Bring the memory to the strictest state that open accesses and handed-out buffers allow."""
         if self.place.data == NULL or self.generation != sr_generation():
             return 0
+        sr_forget_registers()  # whatever the block did with the bytes went through them: scrub.h
         if self.is_room:
             if not (self.readers or self.writers):
                 if not self.is_intact():

@@ -105,7 +105,9 @@ def begin_key(Block block not None, unsigned kind, size_t encrypt, size_t decryp
         raise ValueError("a shielded key has a hash function, and no other key has")
     if _sealing_key(kind) != NULL:  # another thread was first; a second key would orphan what was sealed under its
         return True
-    if sr_engine_self_test(&engine, k, n, a, len(a), m, len(m), c) or (hashing and sr_hash_self_test(<sr_hash>hashing)):
+    failed = sr_engine_self_test(&engine, k, n, a, len(a), m, len(m), c)
+    _raise_engine_failure()
+    if failed or (hashing and sr_hash_self_test(<sr_hash>hashing)):
         return False
     _begin_key(block, kind, &engine, <sr_hash>hashing)
     return True
@@ -176,14 +178,18 @@ cdef void _end_key(Key *key) noexcept:
     _key_blocks[key - _keys] = None
 
 
+cdef void _let_go(Key *key) noexcept:
+    key.living -= 1
+    if not key.living and not key.seals and key.generation == sr_generation():
+        _end_key(key)
+
+
 cdef void _drop_envelope(sr_envelope *envelope) noexcept:
     """Wipe what is in it, and end the key that nobody else was sealed under."""
     cdef Key *key = &_keys[envelope.key_number % MOST_KEYS]
     if envelope.key_number and key.native.number == envelope.key_number and key.generation == sr_generation():
-        key.living -= 1
         sr_envelope_drop(envelope)
-        if not key.living and not key.seals:
-            _end_key(key)
+        _let_go(key)
     else:
         sr_envelope_drop(envelope)
 

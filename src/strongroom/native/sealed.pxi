@@ -88,6 +88,7 @@ cdef class Sealed(Keeper):
             room = _new_room(self, buffer.len)
             try:
                 memmove(room.place.data, buffer.buf, room.size)
+                sr_forget_registers()
                 _seal_room(self, room, room.size, kind, generation)
             finally:
                 room.settle()
@@ -138,32 +139,39 @@ cdef int _seal_room(Sealed sealed, Block room, size_t size, unsigned kind, uint6
         raise ForkedError("the process forked while this secret was being made: make it anew here")
     if key == NULL or room.purges != _purges:
         raise PurgedError("purge() ran while this secret was being made")
+    key.living += 1  # an engine in Python may let other threads run, which must not end the key meanwhile
     if sr_seal(&key.native, _identity_of(sealed), room.place.data, size, &sealed.envelope, &error):
+        _let_go(key)
+        _raise_engine_failure()
         if error.call == b"malloc":
             raise MemoryError()
         _raise(&error)
-    key.living += 1
     if not _is_there(key) or room.purges != _purges:  # a signal wiped room or key meanwhile: ending.pxi
         _drop_envelope(&sealed.envelope)
         raise PurgedError("purge() ran while this secret was being made")
     return 0
 
 
-cdef void _seal_anew(Sealed sealed, Block room, const Key *old) noexcept:
+cdef int _seal_anew(Sealed sealed, Block room, unsigned kind) except -1:
     """Under the key that took the place of its own. If that cannot be done now, the next opening tries again."""
     cdef sr_error error
     cdef sr_envelope envelope
-    cdef Key *key = _sealing_key(old.kind)
+    cdef Key *key = _sealing_key(kind)
+    cdef uint32_t number = sealed.envelope.key_number
+    cdef int failed
+    if key == NULL:
+        return 0
     memset(&envelope, 0, sizeof(envelope))
-    if key == NULL or sr_seal(
-            &key.native, _identity_of(sealed), room.place.data, sealed.envelope.size, &envelope, &error):
-        return
-    if not _is_there(key) or room.purges != _purges:
-        sr_envelope_drop(&envelope)
-        return
     key.living += 1
+    failed = sr_seal(&key.native, _identity_of(sealed), room.place.data, sealed.envelope.size, &envelope, &error)
+    if failed or not _is_there(key) or room.purges != _purges or sealed.envelope.key_number != number:
+        sr_envelope_drop(&envelope)
+        _let_go(key)
+        _taken_failure()
+        return 0
     _drop_envelope(&sealed.envelope)
     sealed.envelope = envelope
+    return 0
 
 
 cdef inline uint64_t _identity_of(Sealed sealed) noexcept:
@@ -184,6 +192,9 @@ cdef inline Key *_key_of(Sealed sealed) except NULL:
 cdef Block _enter_room(Sealed sealed):
     cdef sr_error error
     cdef Block room
+    cdef bint is_old
+    cdef unsigned kind
+    cdef int failed
     cdef Key *key = _key_of(sealed)
     if sealed.room is not None and sealed.room.generation != sr_generation():
         sealed.room = None  # a parent's, that had it open
@@ -196,14 +207,27 @@ cdef Block _enter_room(Sealed sealed):
         room.settle()
         sealed.room.readers += 1
         return sealed.room
-    if sr_unseal(&key.native, _identity_of(sealed), &sealed.envelope, room.place.data, &error):
+    key.living += 1  # an engine in Python may let other threads run, which must not end the key meanwhile
+    failed = sr_unseal(&key.native, _identity_of(sealed), &sealed.envelope, room.place.data, &error)
+    is_old = not key.seals
+    kind = key.kind
+    _let_go(key)
+    if failed:
+        failure = _taken_failure()
         room.settle()
+        if failure is not None:
+            raise failure
         _key_of(sealed)  # a signal may have wiped the key meanwhile: ending.pxi
         if error.call != NULL:
             _raise(&error)
         raise SealBrokenError(f"this {type(sealed).__name__} is not what was sealed: its ciphertext was changed")
-    if not key.seals:
-        _seal_anew(sealed, room, key)
+    if is_old:
+        _seal_anew(sealed, room, kind)
+    _key_of(sealed)  # those threads may have destroyed or opened this secret; what is dropped is wiped
+    if sealed.room is not None:
+        room.settle()
+        sealed.room.readers += 1
+        return sealed.room
     room.readers = 1
     sealed.room = room
     return room

@@ -1,4 +1,6 @@
 #include "sealing.h"
+
+#include "scrub.h"
 #include "sr_os_mapping.h"
 
 #include <assert.h>
@@ -157,6 +159,7 @@ static int encrypt(const sr_key *key, uint64_t identity, const unsigned char *pl
     int failed = key->engine.encrypt(sr_envelope_ciphertext(envelope), &sealed_size, plain, envelope->size,
                                      (const unsigned char *)&bound, sizeof bound, NULL, nonce, bytes);
     rest(key);
+    sr_scrub();
     if (failed || sealed_size != envelope->size + key->engine.tag_size) {
         error->call = "encrypt";
         error->code = SR_UNSUPPORTED;
@@ -199,6 +202,7 @@ int sr_unseal(const sr_key *key, uint64_t identity, const sr_envelope *envelope,
     int failed = key->engine.decrypt(plain, &size, NULL, ciphertext, envelope->size + key->engine.tag_size,
                                      (const unsigned char *)&bound, sizeof bound, nonce, bytes);
     rest(key);
+    sr_scrub();
     if (failed || size != envelope->size) {
         sr_os_wipe(plain, envelope->size); /* whatever the engine left of an unauthenticated plaintext */
         return -1;

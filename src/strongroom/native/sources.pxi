@@ -99,7 +99,9 @@ def environment_read(bytes name not None, View view not None):
     """Copy the C environment's value straight into a writable View of exactly its size."""
     cdef sr_error error
     view.require_writable()
-    if sr_os_environment_read(name, view.data, view.size, &error):
+    cdef int failed = sr_os_environment_read(name, view.data, view.size, &error)
+    sr_forget_registers()  # the copy went through them, and whoever saves them writes it to memory: scrub.h
+    if failed:
         _raise(&error)
 
 

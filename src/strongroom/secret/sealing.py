@@ -4,19 +4,14 @@ A key is random bytes in a ``LockedBuffer``, drawn when the first secret of its 
 child, again after ``purge()`` and by ``rekey()``. It is resident and readable by this process as long as there are
 secrets under it; everything sealed depends on nobody else reading it.
 
-The cipher is libsodium's, in the build that PyNaCl ships for every system. It is called through the addresses of the
-C functions, on locked memory, with no Python object in between: PyNaCl's public interface takes and returns
-``bytes``, which nobody can wipe. The module used is private to PyNaCl, so that an engine must first compute a
-published test vector.
+Which cipher, and whose, is chosen in engines.py.
 """
 
 from __future__ import annotations
 
 from strongroom import _native
-from strongroom._sodium import AEGIS_256, XCHACHA20_POLY1305, load
 from strongroom.buffers import LockedBuffer
-from strongroom.exceptions import UnsupportedError
-from strongroom.secret import forking
+from strongroom.secret import engines, forking
 
 __all__ = ["draw_key", "rekey"]
 
@@ -26,29 +21,17 @@ def draw_key(kind: int) -> None:
 
     Raises:
         LockLimitError: No memory can be locked for the key.
-        UnsupportedError: No engine of the installed PyNaCl computes its test vector.
+        UnsupportedError: No installed library has a cipher that computes its published example.
     """
     if _native.has_key(kind):
         return
     if kind & _native.KEPT_KEY:
         forking.prepare()
-    lib, ffi = load()
-
-    def address(name: str) -> int:
-        return int(ffi.cast("uintptr_t", ffi.addressof(lib, name)))
-
-    has_aes = bool(lib.crypto_aead_aes256gcm_is_available())
-    hashing = address("crypto_generichash_blake2b_salt_personal") if kind & _native.SHIELDED_KEY else 0
+    hashing = engines.hash_address() if kind & _native.SHIELDED_KEY else 0
     block = LockedBuffer(_native.key_memory_size(kind), isolated=True)  # between guard pages
-    for engine in (AEGIS_256, XCHACHA20_POLY1305) if has_aes else (XCHACHA20_POLY1305, AEGIS_256):
-        if not hasattr(lib, f"{engine.name}_encrypt"):
-            continue
-        encrypt, decrypt = (address(f"{engine.name}_{verb}") for verb in ("encrypt", "decrypt"))
-        if _native.begin_key(
-            block, kind, encrypt, decrypt, engine.nonce_size, engine.tag_size, engine.example, hashing
-        ):
+    for candidate in engines.candidates():
+        if _native.begin_key(block, kind, *candidate, hashing):
             return
-    raise UnsupportedError("no cipher of the installed PyNaCl computes its published test vector: reinstall PyNaCl")
 
 
 def rekey() -> None:

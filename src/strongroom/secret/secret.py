@@ -40,12 +40,14 @@ class Secret(Receiving):
         TypeError: It was called directly; ``random``, ``build`` and those that begin with ``from_`` make secrets.
 
     Platform notes: the cipher is AEGIS-256 where the CPU has AES instructions and PyNaCl the cipher, else
-    XChaCha20-Poly1305. A forked child does not have its parent's key: there ``open`` raises ``ForkedError``.
+    XChaCha20-Poly1305; without PyNaCl's libsodium, ``cryptography``'s AES-256-GCM. ``stats()`` names it. A forked
+    child does not have its parent's key: there ``open`` raises ``ForkedError``.
 
     Does not protect against: whoever reads this process's memory while the secret is open, or reads the key's page;
     copies made from it (``reveal``, other libraries); code running in this process. It does not hide its length.
 
-    Source: draft-irtf-cfrg-aegis-aead, draft-irtf-cfrg-xchacha, as libsodium computes them; mlock(2), VirtualLock.
+    Source: draft-irtf-cfrg-aegis-aead, draft-irtf-cfrg-xchacha, RFC 8439, as the libraries compute them; mlock(2),
+    VirtualLock.
 
     Version added: 0.1.
     """
