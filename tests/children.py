@@ -150,6 +150,13 @@ class Live:
         assert said, "the child said nothing"
         return said.decode().strip()
 
+    def take(self, size: int) -> bytes:
+        """Return so many bytes that the child writes."""
+        assert self.process.stdout is not None
+        said = self.process.stdout.read(size)
+        assert len(said) == size, "the child wrote less"
+        return said
+
     def send(self, data: bytes) -> None:
         """Write to the child's standard input."""
         assert self.process.stdin is not None

@@ -85,7 +85,7 @@ def immortal(thing: object) -> None:
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(thing))
 
 
-def locked_and_recorded() -> "list[Any]":
+def locked_and_recorded(backing: str = "locked") -> "list[Any]":
     """Have whatever memory is made from now on be ``locked``, for others to read; return the list of sealing keys.
 
     ``key._layout()[1] - 32`` is where a key in that list lies.
@@ -102,6 +102,6 @@ def locked_and_recorded() -> "list[Any]":
             return super().open(mode)
 
     plan = planning.plan
-    planning.plan = lambda size, backing, *rest: plan(size, "locked", *rest)
+    planning.plan = lambda size, _asked, *rest: plan(size, backing, *rest)
     vars(sealing)["LockedBuffer"] = Key
     return keys

@@ -84,6 +84,13 @@ class Memory:
         except OSError:
             return None
 
+    def read_into(self, address: int, place: memoryview) -> bool:
+        """Fill ``place`` with the bytes there; False where the kernel refuses all or a part of them."""
+        try:
+            return os.preadv(self._fd, [place], address) == len(place)
+        except OSError:
+            return False
+
     def count(self, needle: bytes) -> int:
         """Return how often ``needle`` lies in the process's memory, page protections notwithstanding."""
         return sum(1 for _ in self.find(needle))

@@ -26,7 +26,8 @@ _SYSCALL_STOP = signal.SIGTRAP | 0x80
 EXECVE = {"x86_64": 59, "aarch64": 221}.get(os.uname().machine)
 
 
-def _ptrace(request: int, pid: int, address: int, data: object) -> int:
+def ptrace(request: int, pid: int, address: int, data: object) -> int:
+    """Make the call; ``OSError`` if the kernel refuses."""
     libc = ctypes.CDLL(None, use_errno=True)
     libc.ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
     libc.ptrace.restype = ctypes.c_long
@@ -44,7 +45,7 @@ class Traced(Live):
     def seize(self) -> None:
         """Begin; the child goes on running."""
         try:
-            _ptrace(_SEIZE, self.pid, 0, _O_TRACESYSGOOD | _O_TRACEEXEC | _O_TRACEEXIT)
+            ptrace(_SEIZE, self.pid, 0, _O_TRACESYSGOOD | _O_TRACEEXEC | _O_TRACEEXIT)
         except PermissionError:
             pytest.skip("tracing a child is forbidden here: needs yama's ptrace_scope at most 1, and a container "
                         "profile that allows ptrace")  # fmt: skip
@@ -77,7 +78,7 @@ class Traced(Live):
         """Let it run from a stop, with the signal that it was stopped for, if it was."""
         is_signal = status >> 16 == 0 and os.WSTOPSIG(status) != _SYSCALL_STOP
         self.is_held = False
-        _ptrace(how, self.pid, 0, os.WSTOPSIG(status) if is_signal else 0)
+        ptrace(how, self.pid, 0, os.WSTOPSIG(status) if is_signal else 0)
 
     def hold_at(self, event: int) -> None:
         """Wait until the child stops for this event: ``EVENT_EXIT`` or ``EVENT_EXEC``."""
@@ -89,7 +90,7 @@ class Traced(Live):
 
     def interrupt(self) -> None:
         """Stop a child that runs."""
-        _ptrace(_INTERRUPT, self.pid, 0, 0)
+        ptrace(_INTERRUPT, self.pid, 0, 0)
         assert self._next_stop() is not None
 
     def hold_at_call(self, number: int) -> None:
@@ -105,7 +106,7 @@ class Traced(Live):
         """Return the number of the call that the child is about to make, None if it is coming back from one."""
         info = ctypes.create_string_buffer(88)
         try:
-            _ptrace(_GET_SYSCALL_INFO, self.pid, len(info), ctypes.addressof(info))
+            ptrace(_GET_SYSCALL_INFO, self.pid, len(info), ctypes.addressof(info))
         except OSError as error:
             if error.errno == errno.EIO:
                 pytest.skip("needs Linux 5.3: PTRACE_GET_SYSCALL_INFO")
@@ -116,7 +117,7 @@ class Traced(Live):
     def go_on(self) -> None:
         """Let a held child run."""
         self.is_held = False
-        _ptrace(_CONT, self.pid, 0, 0)
+        ptrace(_CONT, self.pid, 0, 0)
 
     def end(self) -> int:
         """Let go of the child, wait until it is gone, and return how it ended."""
