@@ -97,9 +97,8 @@ def locked_and_recorded(backing: str = "locked") -> "list[Any]":
     keys: list[Any] = []
 
     class Key(LockedBuffer):
-        def open(self, mode: str = "r") -> "Any":
+        def __init__(self, *_size: object, **_words: object) -> None:
             keys[:] = [self]
-            return super().open(mode)
 
     plan = planning.plan
     planning.plan = lambda size, _asked, *rest: plan(size, backing, *rest)
