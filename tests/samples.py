@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 from strongroom import Secret
 
 
-def made_of(content: bytes) -> Secret:
-    """Return a secret with this content."""
-    return Secret.build(len(content), lambda view: view.__setitem__(slice(None), content))
+def made_of(content: bytes, **how: Any) -> Secret:
+    """Return a secret with this content; ``how`` is what every way of making one takes."""
+    return Secret.build(len(content), lambda view: view.__setitem__(slice(None), content), **how)
 
 
 def array_of(buffer: Any) -> NDArray[np.uint8]:
