@@ -114,6 +114,13 @@ cdef class Sealed(Keeper):
     def __len__(self):
         return self.envelope.size
 
+    def __reduce_ex__(self, protocol):
+        name = type(self).__name__
+        raise TypeError(
+            f"a {name} cannot be pickled or copied: its bytes would leave protected memory. A worker process makes its "
+            "own (in its initializer, or at import; in a forkserver's preloaded module with in_children='keep'), or "
+            "gets the bytes through a pipe: write_to() here, from_fd() there")
+
     def __eq__(self, other):
         return _is_equal(self, other)
 

@@ -5,18 +5,23 @@ the keys that children shall have into a pipe, each byte masked by one of a rand
 memory of its own and takes the mask off there. The pad is inherited like all ordinary memory and is overwritten on both
 sides at once. So neither what the kernel keeps of a pipe nor what a fork copies is a key.
 
-A pipe has room for that before anybody reads: 64 KiB on Linux; one page where a user has very many, for which the write
-does not wait. Nobody waits for anybody: a child that dies, or closes all its descriptors, harms nobody.
+A pipe has room for that before anybody reads: 64 KiB on Linux, and more where that is asked for (five keys of shielded
+secrets need it); one page where a user has very many, for which the write does not wait. Nobody waits for anybody: a
+child that dies, or closes all its descriptors, harms nobody.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 from _thread import RLock
 
 from strongroom import _native
 from strongroom.buffers import LockedBuffer
 from strongroom.exceptions import StrongroomError
+
+with contextlib.suppress(ImportError):  # Windows has neither this nor forks
+    import fcntl
 
 __all__ = ["prepare"]
 
@@ -42,6 +47,8 @@ class _Hand:
         self.reader, writer = os.pipe()
         try:
             os.set_blocking(writer, False)
+            if hasattr(fcntl, "F_SETPIPE_SZ") and fcntl.fcntl(writer, fcntl.F_GETPIPE_SZ) < size:
+                fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, size)
             with LockedBuffer(size) as buffer, buffer.open("rw") as masked:
                 start = 0
                 for number, length, _taken in self.keys:
