@@ -276,16 +276,17 @@ def test_siblings_never_seal_alike() -> None:
     assert first.reveal() == CONTENT
 
 
-def test_many_generations() -> None:
-    """Each makes a kept secret of its own and opens those of all its ancestors."""
-    depth = 24
+@pytest.mark.parametrize("shielded", [False, True])
+def test_many_generations(shielded: bool) -> None:
+    """Each makes a kept secret of its own, under a key of its own, and opens those of all its ancestors."""
+    depth = 12
 
     def live(ancestors: list[Secret]) -> str:
         assert [secret.reveal() for secret in ancestors] == [b"%d" % n for n in range(len(ancestors))]
         if len(ancestors) == depth:
             return "fine"
-        own = [*ancestors, kept(b"%d" % len(ancestors))]
-        return forked(lambda: live(own))
+        own = made_of(b"%d" % len(ancestors), in_children="keep", shielded=shielded)
+        return forked(lambda: live([*ancestors, own]))
 
     assert live([]) == "fine"
 
@@ -295,4 +296,4 @@ def test_buffers_are_not_kept() -> None:
     with pytest.raises(TypeError):
         LockedBuffer(32, in_children="keep")  # type: ignore[call-arg]
     buffer, secret = LockedBuffer(32), kept()
-    assert forked(lambda: told(buffer.open) + secret.reveal_text()).startswith(ForkedError.__name__)
+    assert forked(lambda: told(buffer.open().__enter__) + secret.reveal_text()).startswith(ForkedError.__name__)
