@@ -1,5 +1,7 @@
 """shielded=True: the key exists for the length of one call; at rest there are 16 KiB that it is the hash of."""
 
+from collections.abc import Callable
+
 import pytest
 
 import needs
@@ -108,13 +110,14 @@ def test_shielded_and_others_live_side_by_side() -> None:
 def test_other_words_are_refused(words: dict[str, object], error: type[Exception], said: str) -> None:
     """By every way in, before anything is read; the error shows no text it was given."""
     source = bytearray(b"stays")
-    for make in (
+    ways: tuple[Callable[[], Secret], ...] = (
         lambda: Secret.random(8, **words),  # type: ignore[arg-type]
         lambda: Secret.from_buffer(source, **words),  # type: ignore[arg-type]
         lambda: Secret.from_hex("00", **words),  # type: ignore[arg-type]
         lambda: Secret.from_base64("AA==", **words),  # type: ignore[arg-type]
         lambda: Secret.build(8, lambda view: None, **words),  # type: ignore[arg-type]
-    ):
+    )
+    for make in ways:
         with pytest.raises(error, match=said) as caught:
             make()
         assert "hunter" not in str(caught.value)

@@ -12,7 +12,6 @@ child that dies, or closes all its descriptors, harms nobody.
 
 from __future__ import annotations
 
-import contextlib
 import os
 from _thread import RLock
 
@@ -20,8 +19,10 @@ from strongroom import _native
 from strongroom.buffers import LockedBuffer
 from strongroom.exceptions import StrongroomError
 
-with contextlib.suppress(ImportError):  # Windows has neither this nor forks
+try:
     import fcntl
+except ImportError:  # Windows, which has no forks either
+    fcntl = None  # type: ignore[assignment]
 
 __all__ = ["prepare"]
 
