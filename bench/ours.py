@@ -127,9 +127,9 @@ def open_close_memoryview(size: int) -> Loop:
     return loop
 
 
-def open_close_sealed(size: int) -> Loop:
+def open_close_sealed(size: int, shielded: bool = False) -> Loop:
     """Return the loop over opening a sealed secret and closing it."""
-    secret = Secret.random(size)
+    secret = Secret.random(size, shielded=shielded)
 
     def loop(count: int) -> None:
         for _ in repeat(None, count):

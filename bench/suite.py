@@ -1,5 +1,6 @@
 """Which groups there are, and who takes part in each."""
 
+import hashlib
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,6 +13,9 @@ from bench.timing import Loop
 #: Bytes: a key, and what the targets speak of.
 SIZE = 32
 PAGE_SIZE = 4096
+
+#: Bytes that a shielded key is the hash of: SR_PREKEY_SIZE in native/sealing.h.
+_PREKEY_SIZE = 16384
 
 #: Bytes of address space, of which one page is used.
 REGION_SIZE = 1 << 20
@@ -128,6 +132,20 @@ def _sealed_page(helper: Callable[[], Helper], rounds: int) -> Group:
     )
 
 
+def _shielded(rounds: int) -> Group:
+    prekey = os.urandom(_PREKEY_SIZE)
+
+    def hashing(count: int) -> None:
+        for _ in range(count):
+            hashlib.blake2b(prekey, digest_size=32).digest()
+
+    contenders = [
+        Contender("bare", f"hashlib.blake2b of {_PREKEY_SIZE:,} B", hashing),
+        _contender("strongroom", "strongroom Secret, shielded", lambda: ours.open_close_sealed(SIZE, shielded=True)),
+    ]
+    return time_group("shielded", f"decrypt {SIZE} B under a key that is computed for it", contenders, rounds)
+
+
 def _sealing(rounds: int) -> Group:
     def urandom(count: int) -> None:
         for _ in range(count):
@@ -196,6 +214,7 @@ def run(effort: Effort, tell: Callable[[str], None]) -> list[Group]:
         "pool": lambda: _pool(effort.rounds),
         "sealed": lambda: _sealed(helper, effort.rounds),
         "sealed, a page": lambda: _sealed_page(helper, effort.rounds),
+        "shielded": lambda: _shielded(effort.rounds),
         "sealing": lambda: _sealing(effort.rounds),
         "sealed by the second engine": lambda: second.measure(effort.rounds),
         "allocate": lambda: _allocate(helper, effort.rounds),
