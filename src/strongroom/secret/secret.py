@@ -41,7 +41,8 @@ class Secret(Receiving):
 
     Platform notes: the cipher is AEGIS-256 where the CPU has AES instructions and PyNaCl the cipher, else
     XChaCha20-Poly1305; without PyNaCl's libsodium, ``cryptography``'s AES-256-GCM. ``stats()`` names it. A forked
-    child does not have its parent's key: there ``open`` raises ``ForkedError``.
+    child does not have its parent's key: there ``open`` raises ``ForkedError``, but for secrets made with
+    ``in_children="keep"``.
 
     Does not protect against: whoever reads this process's memory while the secret is open, or reads the key's page;
     copies made from it (``reveal``, other libraries); code running in this process. It does not hide its length.
