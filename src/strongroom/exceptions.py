@@ -192,7 +192,8 @@ class ForkedError(StrongroomError):
     Raised when: a forked child uses a buffer, secret or View of its parent. The parent's own stays as it was.
 
     What to do: make secrets after the fork (in gunicorn's ``post_fork``, in a ``multiprocessing`` initializer), or
-    hand the bytes over through a pipe.
+    before it with ``in_children="keep"``, or hand the bytes over through a pipe. Where a kept one raises this, its text
+    says why the key did not reach the child.
 
     Platform notes: Unix only; there is no fork on Windows.
 

@@ -1,55 +1,15 @@
-"""The key of kept secrets on its way into children: storms of forks, threads, refused calls, closed descriptors."""
+"""The key of kept secrets on its way into children: storms of forks, threads, every way to fork from Python."""
 
 import os
-import textwrap
 
 import pytest
 
 import needs
-from children import succeed
 from compiling import IS_THOROUGH
+from keeping import told
 
 pytestmark = needs.fork
-QUIET = {"PYTHONWARNINGS": "ignore::DeprecationWarning"}  # 3.12 and later: fork beside threads
 FORKS = 300 if IS_THOROUGH else 100
-
-#: A secret that is kept, one that is not, and what children tell of them by how they end.
-SCENE = """
-content = b"bytes that are known to the test"
-def fill(view):
-    view[:] = content
-kept, forgotten = Secret.build(32, fill, in_children="keep"), Secret.build(32, fill)
-def is_kept():
-    "Opens, as it must, beside one that must not."
-    try:
-        forgotten.reveal()
-    except ForkedError:
-        return kept.reveal() == content
-    return False
-def ended(pid):
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-def child(function):
-    "Fork; the child ends with 7 if the function returns true, and with a traceback and 1 if it raises."
-    pid = os.fork()
-    if pid == 0:
-        signal.alarm(30)                        # a child that waits for ever dies of it
-        code = 1
-        try:
-            code = 7 if function() else 2
-        except BaseException:
-            import traceback
-            traceback.print_exc()
-        os._exit(code)
-    return pid
-def descriptors(pid="self"):
-    return {(name, os.readlink(f"/proc/{pid}/fd/{name}")) for name in os.listdir(f"/proc/{pid}/fd")
-            if os.path.lexists(f"/proc/{pid}/fd/{name}")}
-"""
-
-
-def told(code: str, scene: str = SCENE) -> str:
-    """Run code in such a process, and return what it printed."""
-    return succeed(scene + textwrap.dedent(code), env=QUIET)
 
 
 def test_forks_from_a_thread_while_four_others_open_secrets() -> None:
@@ -164,125 +124,6 @@ def test_no_descriptor_is_left_anywhere() -> None:
         print(codes, descriptors() == before, observed.status_size("VmLck") == locked)
     """)
     assert out.strip() == "{7} True True"
-
-
-#: Root may have any number of processes.
-AS_NOBODY = """
-if os.geteuid() == 0:
-    os.setresgid(65534, 65534, 65534); os.setresuid(65534, 65534, 65534)
-"""
-
-
-@needs.linux
-def test_forks_that_fail_leave_nothing() -> None:
-    """The system makes no process (RLIMIT_NPROC): the same descriptors and locked memory, and the next fork works."""
-    out = told(
-        """
-        assert ended(child(is_kept)) == 7
-        before, locked = descriptors(), observed.status_size("VmLck")
-        limits = resource.getrlimit(resource.RLIMIT_NPROC)
-        resource.setrlimit(resource.RLIMIT_NPROC, (0, limits[1]))
-        refused = 0
-        for _ in range(50):
-            try:
-                pid = os.fork()
-                if pid == 0:
-                    os._exit(0)
-                os.waitpid(pid, 0)
-            except BlockingIOError:
-                refused += 1
-        print(refused, len(descriptors()) == len(before), observed.status_size("VmLck") == locked)
-        resource.setrlimit(resource.RLIMIT_NPROC, limits)
-        print(kept.reveal() == content, ended(child(is_kept)))
-    """,
-        scene=AS_NOBODY + SCENE,
-    )
-    assert out.split() == ["50", "True", "True", "True", "7"]
-
-
-#: Why the key does not reach a child: what makes it so, what undoes that, and a word of the reason.
-REFUSALS = {
-    "the parent may not lock a page more": (
-        "children.limit_locks(65536); resource.setrlimit(resource.RLIMIT_MEMLOCK, (0, 65536))",
-        "resource.setrlimit(resource.RLIMIT_MEMLOCK, (65536, 65536))",
-        "limit is 0 bytes",
-    ),
-    "the child may not": (
-        "children.limit_locks(65536); no_locks_in_children = True",
-        "no_locks_in_children = False",
-        "limit is 0 bytes",
-    ),
-    "no descriptor": (
-        "resource.setrlimit(resource.RLIMIT_NOFILE, (3, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))",
-        "resource.setrlimit(resource.RLIMIT_NOFILE, (64, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))",
-        "Errno 24",
-    ),
-}
-#: Runs in each child before strongroom's own handler: handlers run in the order in which they were registered.
-LIMIT_CHILDREN = """
-no_locks_in_children = False
-def limit():
-    if no_locks_in_children:
-        resource.setrlimit(resource.RLIMIT_MEMLOCK, (0, 65536))
-os.register_at_fork(after_in_child=limit)
-"""
-
-
-@needs.linux
-@pytest.mark.parametrize("reason", REFUSALS)
-def test_a_hand_over_that_fails_says_why(reason: str) -> None:
-    """The fork itself succeeds; in the child ForkedError names what was refused. The parent and later children work."""
-    refuse, allow, word = REFUSALS[reason]
-    out = told(
-        f"""
-        before = len(descriptors())
-        {refuse}
-        def refused():
-            try:
-                kept.open()
-            except ForkedError as error:
-                print(error, flush=True)
-                return True
-        print(ended(child(refused)))
-        {allow}
-        print(len(descriptors()) == before, kept.reveal() == content, ended(child(is_kept)))
-    """,
-        scene=LIMIT_CHILDREN + SCENE,
-    )
-    why, first, second = out.splitlines()
-    assert word in why
-    assert content_free(why)
-    assert (first, second) == ("7", "True True 7")
-
-
-def content_free(text: str) -> bool:
-    """Nothing of the secret and no address."""
-    return "known to the test" not in text and "0x" not in text
-
-
-@needs.linux
-def test_daemons_that_close_everything() -> None:
-    """Fork, setsid, fork, all descriptors closed (0 to 2 too) before and between: what is kept opens; so it does when
-    they were closed before the first fork, and the numbers that the pipe has then are not left open."""
-    out = told("""
-        reading, writing = os.pipe()
-        file = open(f"/proc/self/task/{threading.get_native_id()}/comm")   # something of the program's own
-        def daemon():
-            os.setsid()
-            pid = child(lambda: (os.closerange(0, 1024), is_kept() and not descriptors_of_self())[1])
-            return ended(pid) == 7
-        def descriptors_of_self():
-            return [name for name in os.listdir("/proc/self/fd") if os.path.exists(f"/proc/self/fd/{name}")]
-        print(ended(child(daemon)), flush=True)
-        def closes_first():
-            os.closerange(0, 1024)
-            first = ended(child(lambda: is_kept() and not descriptors_of_self()))
-            return first == 7 and is_kept_here() and not descriptors_of_self()
-        def is_kept_here():
-            return kept.reveal() == content
-        print(ended(child(closes_first)), kept.reveal() == content)
-    """)
-    assert out.split() == ["7", "7", "True"]
 
 
 CLONE = "libc.syscall({'x86_64': 56, 'aarch64': 220}[os.uname().machine], signal.SIGCHLD, 0, 0, 0, 0)"

@@ -6,6 +6,7 @@ import os
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -13,10 +14,11 @@ import needs
 from children import forked, succeed
 from samples import made_of
 from secrets_at_rest import envelope_of
-from strongroom import DestroyedError, ForkedError, LockedBuffer, Secret, View
+from strongroom import DestroyedError, ForkedError, LockedBuffer, Secret, UnsupportedError, View
 
 pytestmark = needs.fork
 QUIET = {"PYTHONWARNINGS": "ignore::DeprecationWarning"}  # 3.12 and later: fork beside threads
+Keeping = Literal["forget", "keep"]
 CONTENT = b"bytes that are known to the test"
 
 
@@ -76,7 +78,7 @@ def pipe_with(content: bytes) -> int:
     return reading
 
 
-def from_pipe(how: str) -> Secret:
+def from_pipe(how: Keeping) -> Secret:
     """Make a secret from a pipe and close that."""
     reading = pipe_with(CONTENT)
     try:
@@ -85,7 +87,7 @@ def from_pipe(how: str) -> Secret:
         os.close(reading)
 
 
-def from_files(how: str, monkeypatch: pytest.MonkeyPatch) -> list[Secret]:
+def from_files(how: Keeping, monkeypatch: pytest.MonkeyPatch) -> list[Secret]:
     """Make secrets of a file, by its path and as a credential."""
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory, "token")
@@ -103,7 +105,7 @@ def test_every_way_of_making_one_can_keep_it(monkeypatch: pytest.MonkeyPatch) ->
         parameter = inspect.signature(getattr(Secret, name)).parameters["in_children"]
         assert (parameter.kind, parameter.default) == (parameter.KEYWORD_ONLY, "forget"), name
 
-    def all_ways(how: str) -> list[Secret]:
+    def all_ways(how: Keeping) -> list[Secret]:
         monkeypatch.setenv("SR_TEST_TOKEN", CONTENT.decode())
         return [
             made_of(CONTENT, in_children=how),
@@ -289,6 +291,23 @@ def test_many_generations(shielded: bool) -> None:
         return forked(lambda: live([*ancestors, own]))
 
     assert live([]) == "fine"
+
+
+def test_a_chain_that_has_too_many_keys() -> None:
+    """With one more in each generation, making it is refused at last, in the sixteenth at most; all others open."""
+
+    def live(ancestors: list[Secret]) -> str:
+        try:
+            own = kept(b"%d" % len(ancestors))
+        except UnsupportedError as error:
+            assert [secret.reveal() for secret in ancestors] == [b"%d" % n for n in range(len(ancestors))]
+            return f"{len(ancestors)} {error}"
+        assert len(ancestors) < 20
+        return forked(lambda: live([*ancestors, own]))
+
+    generations, _, words = live([]).partition(" ")
+    assert 12 <= int(generations) <= 16
+    assert words.startswith("there are 16 keys")
 
 
 def test_buffers_are_not_kept() -> None:

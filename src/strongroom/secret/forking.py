@@ -30,36 +30,36 @@ __all__ = ["prepare"]
 class _Hand:
     """What one fork hands over: keys in a pipe, masked by a pad; or why there is nothing in it."""
 
-    __slots__ = ("keys", "pad", "problem", "reader")
+    __slots__ = ("keys", "pad", "problem", "reader", "writer")
 
     def __init__(self) -> None:
         #: Of each its number, and the bytes that are handed over and that it takes.
         self.keys = _native.kept_keys()
         self.pad = bytearray()
-        self.problem = ""
-        self.reader = -1
+        self.problem = "a signal handler raised meanwhile"
+        self.reader = self.writer = -1
 
     def fill(self) -> None:
         size = sum(size for _number, size, _taken in self.keys)
         if not size:
+            self.problem = ""
             return
         self.pad = bytearray(size)
         _native.fill_random(self.pad)
-        self.reader, writer = os.pipe()
-        try:
-            os.set_blocking(writer, False)
-            if hasattr(fcntl, "F_SETPIPE_SZ") and fcntl.fcntl(writer, fcntl.F_GETPIPE_SZ) < size:
-                fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, size)
-            with LockedBuffer(size) as buffer, buffer.open("rw") as masked:
-                start = 0
-                for number, length, _taken in self.keys:
-                    part = slice(start, start + length)
-                    _native.mask_key(number, memoryview(self.pad)[part], masked[part])
-                    start += length
-                if os.write(writer, masked) != size:
-                    raise OSError("a pipe has no room for it")
-        finally:
-            os.close(writer)
+        self.reader, self.writer = os.pipe()
+        os.set_blocking(self.writer, False)
+        if hasattr(fcntl, "F_SETPIPE_SZ") and fcntl.fcntl(self.writer, fcntl.F_GETPIPE_SZ) < size:
+            fcntl.fcntl(self.writer, fcntl.F_SETPIPE_SZ, size)
+        with LockedBuffer(size) as buffer, buffer.open("rw") as masked:
+            start = 0
+            for number, length, _taken in self.keys:
+                part = slice(start, start + length)
+                _native.mask_key(number, memoryview(self.pad)[part], masked[part])
+                start += length
+            if os.write(self.writer, masked) != size:
+                raise OSError("a pipe has no room for it")
+        self.close_writer()
+        self.problem = ""
 
     def take(self) -> None:
         start = 0
@@ -71,21 +71,38 @@ class _Hand:
             _native.adopt_key(block, number, memoryview(self.pad)[start : start + size])
             start += size
 
+    def close_writer(self) -> None:
+        # No call between the two: it is where a signal handler may raise, and a number must not be closed twice.
+        writer, self.writer = self.writer, -1
+        if writer >= 0:
+            os.close(writer)
+
     def end(self) -> None:
         _native.wipe(self.pad)
-        if self.reader >= 0:
-            reader, self.reader = self.reader, -1
+        self.close_writer()
+        reader, self.reader = self.reader, -1
+        if reader >= 0:
             os.close(reader)
+
+    __del__ = end  # once more, should a signal handler have raised in it
 
 
 #: One fork at a time: what a thread is about to hand to its child would be in another's child too.
 _forking = RLock()
+#: At most one; an earlier one that is still there was left by a signal handler that raised, or that forks itself.
 _hands: list[_Hand] = []
 _is_prepared = False
 
 
+def _end_hands() -> None:
+    while _hands:
+        hand = _hands.pop()
+        hand.problem = "a signal handler forked at the same time"
+        hand.end()
+
+
 def _before() -> None:
-    _forking.acquire()
+    _end_hands()
     hand = _Hand()
     _hands.append(hand)
     try:
@@ -94,26 +111,18 @@ def _before() -> None:
         hand.problem = f"it was not handed over: {error}"
 
 
-def _in_parent() -> None:
-    try:
-        _hands.pop().end()
-    finally:
-        _forking.release()
-
-
 def _in_child() -> None:
-    hand = _hands.pop()
+    problem = "its at-fork handler was registered while the process forked"
     try:
-        if not hand.problem:
-            hand.take()
+        for hand in _hands:
+            problem = hand.problem
+            if not problem:
+                hand.take()
     except (OSError, MemoryError, StrongroomError) as error:
-        hand.problem = f"it could not be taken over: {error}"
+        problem = f"it could not be taken over: {error}"
     finally:
-        _native.note_hand_over(hand.problem or "it was drawn while the process forked")
-        try:
-            hand.end()
-        finally:
-            _forking.release()
+        _native.note_hand_over(problem or "it was drawn while the process forked")
+        _end_hands()
 
 
 def prepare() -> None:
@@ -121,4 +130,7 @@ def prepare() -> None:
     global _is_prepared
     if not _is_prepared and hasattr(os, "register_at_fork"):
         _is_prepared = True
-        os.register_at_fork(before=_before, after_in_parent=_in_parent, after_in_child=_in_child)
+        os.register_at_fork(before=_before, after_in_parent=_end_hands, after_in_child=_in_child)
+        # The lock goes first and last, by its own methods: a signal handler that raises (Ctrl-C) does so where Python
+        # code begins, and another thread's next fork would wait for a lock that was never given back.
+        os.register_at_fork(before=_forking.acquire, after_in_parent=_forking.release, after_in_child=_forking.release)
