@@ -49,6 +49,14 @@ def masked_key():
 def opened():
     access = kept.open()
     return access, access.__enter__()
+def refused():
+    "After its pipe was emptied."
+    try:
+        kept.open()
+    except ForkedError as error:
+        assert "the pipe ended" in str(error)
+        return
+    raise AssertionError("a key came from nowhere")
 def child(work):
     if os.fork() == 0:
         try:
@@ -56,11 +64,21 @@ def child(work):
             print(os.getpid(), flush=True)
         except BaseException as error:
             print(repr(error), flush=True)
+            os._exit(1)
         time.sleep(60)
         os._exit(0)
 print("ready", flush=True)
 while True:
     exec(os.read(0, 1 << 16).decode())
+"""
+#: Reads what is in the pipe at the moment of the fork: registered earlier, it runs after strongroom's own handler.
+TAP = """
+seen = []
+def read_pipes():
+    for name in os.listdir("/proc/self/fd"):
+        if int(name) > 2 and os.path.realpath(f"/proc/self/fd/{name}").partition(":")[0].endswith("pipe"):
+            seen.append(os.read(int(name), 1 << 16))
+os.register_at_fork(before=read_pipes)
 """
 #: Makes all of that lie where the reader can see it.
 ALL_LOCKED = "children.locked_and_recorded()\n"
@@ -73,7 +91,7 @@ class Seen:
         self.memory = memory
         self.locked = [mapping for mapping in memory.mappings() if "lo" in mapping.flags]
 
-    def keys(self) -> set[bytes | None]:
+    def all_keys(self) -> set[bytes | None]:
         """Return what may be keys: the last bytes of each locked page that can only be read."""
         return {self.memory.read(m.end - SIZE, SIZE) for m in self.locked if m.permissions == "r--p"}
 
@@ -130,7 +148,7 @@ class Family:
     def key(self) -> bytes:
         """Return the key that children have, as it lies in one of them."""
         with self.child("served") as child:
-            (key,) = child.keys()
+            (key,) = child.all_keys()
         assert key is not None
         assert len(set(key)) > 8
         return key
@@ -150,10 +168,10 @@ def test_a_child_has_one_key_in_its_own_locked_memory(family: Family, work: str)
     Nor is the other key, or any plaintext.
     """
     with family.parent() as parent:
-        keys, pages = parent.keys(), {mapping.start for mapping in parent.locked}
+        keys, pages = parent.all_keys(), {mapping.start for mapping in parent.locked}
     assert len(keys) == 2
     with family.child(work) as child:
-        (key,) = child.keys()
+        (key,) = child.all_keys()
         assert key is not None
         (other,) = keys - {key}
         assert other is not None
@@ -174,7 +192,7 @@ def test_the_parent_has_no_more_of_it_after_forks(family: Family) -> None:
     family.live.send(b"kept == forgotten; print('opened', flush=True)")
     assert family.live.line() == "opened"
     with family.parent() as parent:
-        keys = parent.keys()
+        keys = parent.all_keys()
         assert len(keys) == 2
         assert key in keys
         assert [parent.places(one) for one in keys if one] == [(1, 0)] * 2
@@ -189,6 +207,30 @@ def test_while_a_child_has_it_open_only_a_room_of_its_own_holds_it(family: Famil
         assert child.places(family.forgotten) == (0, 0)
         with family.parent() as parent:
             assert parent.places(family.kept) == (0, 0)
+
+
+def test_what_goes_through_the_pipe_is_masked() -> None:
+    """As many bytes as a key has, never one of the keys, and others at each fork; what masked them is gone afterwards.
+
+    The bytes read from the pipe are kept in the parent: that they are found there is the control.
+    """
+    with Live(TAP + ALL_LOCKED + PARENT, env={"PYTHONWARNINGS": "ignore"}) as live:
+        family = Family(live)
+        for _ in range(2):
+            with family.child("refused"):
+                pass
+        with family.child("refused") as child, family.parent() as parent:
+            live.send(b"print(*(one.hex() for one in seen), flush=True)")
+            contents = [bytes.fromhex(word) for word in live.line().split()]
+            keys = [key for key in parent.all_keys() if key]
+            assert len(keys) == 2
+            assert [len(content) for content in contents] == [SIZE] * 3
+            assert len({*contents, *keys}) == 5
+            assert all(parent.places(content)[1] >= 1 for content in contents)
+            for key in keys:  # one of them is the one that was masked
+                for content in contents:
+                    mask = bytes(one ^ other for one, other in zip(key, content, strict=True))
+                    assert parent.places(mask) == child.places(mask) == (0, 0)
 
 
 def test_control_what_a_child_copies_is_found(family: Family) -> None:
@@ -214,4 +256,4 @@ def test_the_childs_key_takes_the_strongest_backing_there_is(has_secretmem: bool
             assert ("secretmem" if "secretmem" in pages[0].path else "locked") == backing
             assert pages[0].flags >= KEPT_OUT
             assert child.places(family.kept) == (0, 0)
-            assert (child.keys() == set()) == has_secretmem
+            assert (child.all_keys() == set()) == has_secretmem
