@@ -1,73 +1,8 @@
-/* The envelope: nonces, what is bound into it, tampering; the ways to keep a key. The engine here is a stand-in that
- * records what it is given and binds every input into its tag; it is no cipher. The real ones are tested from Python. */
-#define _GNU_SOURCE /* memmem */
+/* The envelope: nonces, what is bound into it, tampering. */
 #include "named_checks.h"
-#include "sealing.h"
-
-#include <stdint.h>
-
-enum { NONCE = 24, TAG = 16, MANY = 1000, SIZE = 64 };
+#include "sealing_check.h"
 
 static unsigned char text[SR_KEY_SIZE] = "a text for the engine's example";
-static unsigned char memory[SR_PREKEY_SIZE + SR_KEY_SIZE], more_memory[sizeof memory];
-static unsigned char nonces[MANY][NONCE];
-static int nonce_count, use_count;
-static unsigned char used[SR_KEY_SIZE]; /* the key of the last call */
-static sr_error error;
-
-static void tag_of(unsigned char *tag, const unsigned char *text, unsigned long long size,
-                   const unsigned char *bound, unsigned long long bound_size, const unsigned char *nonce,
-                   const unsigned char *with)
-{
-    uint64_t sum[2] = {14695981039346656037u, 1099511628211u};
-    const unsigned char *parts[] = {text, bound, nonce, with};
-    unsigned long long sizes[] = {size, bound_size, NONCE, SR_KEY_SIZE};
-    for (int part = 0; part < 4; part++) {
-        for (unsigned long long i = 0; i < sizes[part]; i++) {
-            sum[0] = (sum[0] ^ parts[part][i]) * 1099511628211u;
-            sum[1] = sum[1] * 31 + sum[0];
-        }
-    }
-    memcpy(tag, sum, TAG);
-}
-
-static int stand_in_encrypt(unsigned char *out, unsigned long long *out_size, const unsigned char *in,
-                            unsigned long long in_size, const unsigned char *bound, unsigned long long bound_size,
-                            const unsigned char *unused, const unsigned char *nonce, const unsigned char *with)
-{
-    (void)unused;
-    use_count++;
-    memcpy(used, with, SR_KEY_SIZE);
-    if (nonce_count < MANY) {
-        memcpy(nonces[nonce_count++], nonce, NONCE);
-    }
-    for (unsigned long long i = 0; i < in_size; i++) {
-        out[i] = in[i] ^ nonce[i % NONCE] ^ with[i % SR_KEY_SIZE];
-    }
-    tag_of(out + in_size, out, in_size, bound, bound_size, nonce, with);
-    *out_size = in_size + TAG;
-    return 0;
-}
-
-/* Like some real engines it leaves what it decrypted behind even when the tag is wrong. */
-static int stand_in_decrypt(unsigned char *out, unsigned long long *out_size, unsigned char *unused,
-                            const unsigned char *in, unsigned long long in_size, const unsigned char *bound,
-                            unsigned long long bound_size, const unsigned char *nonce, const unsigned char *with)
-{
-    unsigned char tag[TAG];
-    (void)unused;
-    if (in_size < TAG) {
-        return -1;
-    }
-    for (unsigned long long i = 0; i < in_size - TAG; i++) {
-        out[i] = in[i] ^ nonce[i % NONCE] ^ with[i % SR_KEY_SIZE];
-    }
-    *out_size = in_size - TAG;
-    tag_of(tag, in, in_size - TAG, bound, bound_size, nonce, with);
-    return memcmp(tag, in + in_size - TAG, TAG) == 0 ? 0 : -1;
-}
-
-static const sr_engine engine = {stand_in_encrypt, stand_in_decrypt, NONCE, TAG};
 
 static void test_round_trip(sr_key *key)
 {
@@ -89,12 +24,6 @@ static void test_round_trip(sr_key *key)
         free(plain);
         free(back);
     }
-}
-
-static int refuses(const sr_key *key, uint64_t identity, const sr_envelope *envelope, unsigned char *back)
-{
-    memset(back, 0x77, SIZE);
-    return sr_unseal(key, identity, envelope, back, &error) != 0 && error.call == NULL && is_all(back, envelope->size, 0);
 }
 
 static void check_tampering(sr_key *key, size_t size)
@@ -192,100 +121,6 @@ static void test_careless_engine(void)
           sr_engine_self_test(&careless, text, nonce, nonce, 5, text, 4, sealed) != 0);
 }
 
-/* ---- how keys are kept ---- */
-
-static int is_crypt_there = 1, is_hash_there = 1;
-
-int __wrap_sr_os_crypt_protect(void *address, size_t size, unsigned flags, sr_error *wrong);
-int __wrap_sr_os_crypt_unprotect(void *address, size_t size, unsigned flags, sr_error *wrong);
-
-/* What Windows does in its kernel, as far as anybody can see: bytes change, and come back. */
-int __wrap_sr_os_crypt_protect(void *address, size_t size, unsigned flags, sr_error *wrong)
-{
-    if (!is_crypt_there || flags != 0 || size % 16 != 0) {
-        wrong->call = "CryptProtectMemory";
-        wrong->code = 50;
-        return -1;
-    }
-    for (size_t i = 0; i < size; i++) {
-        ((unsigned char *)address)[i] ^= (unsigned char)(0xA5 + i);
-    }
-    return 0;
-}
-
-int __wrap_sr_os_crypt_unprotect(void *address, size_t size, unsigned flags, sr_error *wrong)
-{
-    return __wrap_sr_os_crypt_protect(address, size, flags, wrong);
-}
-
-static int stand_in_hash(unsigned char *out, size_t out_size, const unsigned char *in, unsigned long long in_size,
-                         const unsigned char *no_key, size_t no_key_size, const unsigned char *no_salt,
-                         const unsigned char *no_name)
-{
-    memset(out, 0, out_size);
-    for (unsigned long long i = 0; i < in_size; i++) {
-        out[i % out_size] = (unsigned char)(out[i % out_size] * 31 + in[i]);
-    }
-    return is_hash_there && no_key == NULL && no_key_size == 0 && no_salt == NULL && no_name == NULL ? 0 : -1;
-}
-
-/* What every way of keeping a key has in common; `content` is how much of its memory is the key at rest. */
-static void check_keeping(sr_keeping keeping, sr_hash hash, size_t content)
-{
-    unsigned char plain[SIZE] = "kept in one way or another", back[SIZE];
-    sr_envelope envelope = {0};
-    sr_key key = {0}, another = {0};
-    printf("      keeping %u\n", (unsigned)keeping);
-    memset(memory, 0, sizeof memory);
-    CHECK("it is drawn", sr_key_begin(&key, &engine, keeping, hash, memory, 7, &error) == 0 && key.number == 7);
-    CHECK("its size is told", sr_key_content_size(keeping) == content && sr_key_memory_size(keeping) == content + SR_KEY_SIZE);
-    CHECK("all of it is random", !is_all(memory, 16, 0) && !is_all(memory + content - 16, 16, 0));
-    CHECK("it seals", sr_seal(&key, 5, plain, SIZE, &envelope, &error) == 0 && envelope.key_number == 7);
-    CHECK("under what does not lie in memory", memmem(memory, sizeof memory, used, SR_KEY_SIZE) == NULL);
-    CHECK("nor afterwards anything else", is_all(memory + content, SR_KEY_SIZE, 0));
-    CHECK("it opens", sr_unseal(&key, 5, &envelope, back, &error) == 0 && memcmp(plain, back, SIZE) == 0);
-    CHECK("and leaves nothing", is_all(memory + content, SR_KEY_SIZE, 0));
-    another = key; /* as a child does that has the content from its parent */
-    another.memory = more_memory;
-    memcpy(more_memory, memory, content);
-    CHECK("its content is all another process needs", sr_unseal(&another, 5, &envelope, back, &error) == 0);
-    for (size_t i = 0; i < content; i += content / 8) {
-        more_memory[i] ^= 4;
-        CHECK("any bit of that counts", refuses(&another, 5, &envelope, back));
-        more_memory[i] ^= 4;
-    }
-    is_crypt_there = is_hash_there = 0;
-    CHECK("when it cannot be had the error says why",
-          sr_unseal(&key, 5, &envelope, back, &error) != 0 && error.call != NULL && is_all(memory + content, SR_KEY_SIZE, 0));
-    sr_envelope none = {0};
-    int before = use_count;
-    CHECK("and nothing is sealed", sr_seal(&key, 5, plain, SIZE, &none, &error) != 0 && none.key_number == 0
-                                       && use_count == before && error.call != NULL);
-    is_crypt_there = is_hash_there = 1;
-    CHECK("it opens again", sr_unseal(&key, 5, &envelope, back, &error) == 0);
-    sr_envelope_drop(&envelope);
-}
-
-static void test_keepings(void)
-{
-    check_keeping(SR_KEY_SHIELDED, stand_in_hash, SR_PREKEY_SIZE);
-#ifndef WRAPS_SYSTEM_ONLY
-    check_keeping(SR_KEY_ENCRYPTED, NULL, SR_KEY_SIZE);
-    CHECK("a system that encrypts is made use of", sr_key_usual_keeping() == SR_KEY_ENCRYPTED);
-    is_crypt_there = 0;
-    CHECK("without one a key is kept as it is", sr_key_usual_keeping() == SR_KEY_AS_IT_IS);
-    sr_key key = {0};
-    memset(memory, 0, sizeof memory);
-    CHECK("a system that gives up in between is an error, and no key stays",
-          sr_key_begin(&key, &engine, SR_KEY_ENCRYPTED, NULL, memory, 1, &error) != 0 && key.number == 0
-              && is_all(memory, SR_KEY_SIZE, 0));
-    is_crypt_there = 1;
-#else
-    printf("skip  the system's encryption: its stand-in is not linked in here\n");
-#endif
-    CHECK("a hash that computes something else is found out", sr_hash_self_test(stand_in_hash) != 0);
-}
-
 int main(void)
 {
     sr_key key = {0};
@@ -295,6 +130,5 @@ int main(void)
     test_nonces(&key);
     test_self_test();
     test_careless_engine();
-    test_keepings();
     return check_result();
 }

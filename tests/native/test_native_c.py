@@ -48,7 +48,7 @@ WRAPPED = {
     "region_making_test": CALLS,
     "region_heap_test": HEAP,
     "pool_refused_test": (*CALLS, "malloc", "free"),
-    "sealing_test": ("sr_os_crypt_protect", "sr_os_crypt_unprotect"),
+    "keeping_test": ("sr_os_crypt_protect", "sr_os_crypt_unprotect"),
     "file_test": (*CALLS, "memfd_create", "fchmod", "fstat", "stat", "fcntl"),
 }
 
