@@ -143,7 +143,7 @@ def main() -> int:
             context = server_context(certificate, key, step)
             key.destroy()  # OpenSSL has what it needs
             step(f"handshake: {handshake(context, certificate)}")
-        except (StrongroomError, OSError) as error:
+        except (StrongroomError, OSError, ValueError) as error:
             print(f"{type(error).__name__}: {error}", file=sys.stderr)
             return 1
         del context

@@ -198,7 +198,7 @@ cdef extern from "native/sealing.h" nogil:
     ctypedef struct sr_envelope:
         uint32_t size
         uint32_t key_number
-    enum: SR_SEALED_MAX_SIZE
+    const uint32_t SR_SEALED_MAX_SIZE  # too large for an enum, which is an int
     int sr_engine_self_test(const sr_engine *engine, const unsigned char *key, const unsigned char *nonce,
                             const unsigned char *bound, size_t bound_size, const unsigned char *message,
                             size_t message_size, const unsigned char *expected)

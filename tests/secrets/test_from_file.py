@@ -190,7 +190,7 @@ def test_a_credential(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "token").write_bytes(CONTENT + b"\n")
     (tmp_path / "token").chmod(0o400)
     assert Secret.from_credential("token", strip_newline=True) == CONTENT
-    with pytest.raises(ValueError, match="pass max_size="):
+    with pytest.raises(ValueError, match="pass a larger max_size="):
         Secret.from_credential("token", max_size=3)
 
 

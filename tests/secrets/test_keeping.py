@@ -204,3 +204,28 @@ def test_exec_and_what_makes_no_copy_are_left_alone() -> None:
     *counts, size = out.split()
     assert len(set(counts)) == 1
     assert size == "8"
+
+
+def test_forks_while_others_rekey_and_open() -> None:
+    """Every child opens what was kept, whichever key it lay under at the fork."""
+    out = succeed(f"""{FORKING}
+kept = [Secret.from_buffer(b"kept", wipe=False, in_children="keep") for _ in range(3)]
+is_over = threading.Event()
+def change():
+    while not is_over.wait(0.002):
+        rekey()
+def use():
+    while not is_over.is_set():
+        for one in kept:
+            one.reveal()
+threads = [threading.Thread(target=work) for work in (change, use)]
+for thread in threads: thread.start()
+try:
+    for _ in range(80):
+        in_child(lambda: [one.reveal() for one in kept])
+finally:
+    is_over.set()
+    for thread in threads: thread.join()
+""")
+    assert set(out.splitlines()) == {"[b'kept', b'kept', b'kept']"}
+    assert len(out.splitlines()) == 80

@@ -95,6 +95,12 @@ def test_before_the_first_secret_there_is_nothing_to_do() -> None:
     assert succeed("rekey(); print(strongroom.stats().isolated)").split() == ["0"]
 
 
+def test_too_large_a_secret_says_how_large_it_may_be() -> None:
+    """Beyond what an envelope counts: the error has the true limit."""
+    with pytest.raises(ValueError, match="size must be from 1 to 4,294,967,263 bytes, not 4,294,967,296"):
+        Secret.random(1 << 32)
+
+
 def test_too_many_keys() -> None:
     """Sixteen at a time, each with a secret: an error that says what to do; doing it helps. Nothing is lost."""
     out = succeed("""

@@ -21,9 +21,10 @@ from strongroom.secret import engines
 #: The same, with a class of ours around the library's own; ``meanwhile`` runs inside each of its calls once it is set.
 WRAPPED = f"""{ALONE}
 from cryptography.hazmat.primitives.ciphers import aead
-meanwhile = None
+meanwhile = at_start = None
 class Cipher:
     def __init__(self, key):
+        if at_start: at_start()
         self.real = real(key)
     def encrypt_into(self, *arguments):
         if meanwhile: meanwhile(*arguments)
@@ -271,18 +272,21 @@ assert secret == b"x" * 8
         ("purge()", "PurgedError"),
         ("secret.destroy()", "DestroyedError"),
         ("again.append(secret.reveal())", "x"),
+        ("rekey(); again.append(secret.reveal())", "x"),
     ],
 )
 @pytest.mark.parametrize("size", [8, 5000])
-def test_what_happens_meanwhile_is_noticed(deed: str, seen: str, size: int) -> None:
+@pytest.mark.parametrize("moment", ["meanwhile", "at_start"])
+def test_what_happens_meanwhile_is_noticed(deed: str, seen: str, size: int, moment: str) -> None:
     """Where the library runs Python code on the way, anything may: it ends as if it had been done a moment before."""
     out = succeed(f"""{WRAPPED}
 secret = Secret.from_buffer(bytearray(b"x" * {size}))
 again = []
-def meanwhile(*arguments):
-    global meanwhile
-    meanwhile = None
+def happens(*arguments):
+    global meanwhile, at_start
+    meanwhile = at_start = None
     {deed}
+{moment} = happens
 try:
     with secret.open() as view:
         assert view == b"x" * {size}
@@ -293,6 +297,55 @@ print(word)
 assert again in ([], [b"x" * {size}])
 """)
     assert out.strip() == seen
+
+
+def test_ctrl_c_while_a_secret_is_sealed_anew_is_not_lost() -> None:
+    """After rekey() the first opening seals, too: what a signal handler raises there comes out; the secret is whole."""
+    out = succeed(f"""{WRAPPED}
+secret = Secret.from_buffer(bytearray(b"x" * 8))
+rekey()
+calls = []
+def meanwhile(*arguments):
+    calls.append(1)
+    if len(calls) == 2:
+        raise KeyboardInterrupt
+try:
+    secret.reveal()
+except KeyboardInterrupt:
+    print(len(calls), "interrupted")
+meanwhile = None
+print(secret.reveal())
+""")
+    assert out.splitlines() == ["2 interrupted", "b'xxxxxxxx'"]
+
+
+def test_a_cipher_that_raises_is_passed_over() -> None:
+    """AES-GCM may be forbidden by a build: ChaCha20-Poly1305 is tried next; both forbidden, the error names both."""
+    out = succeed(f"""{WRAPPED}
+def at_start():
+    raise ValueError("not in this build")
+print(Secret.random(8).reveal() is not None, stats().engine)
+purge()
+aead.ChaCha20Poly1305 = Cipher
+try:
+    Secret.random(8)
+except UnsupportedError as error:
+    print("there is no cipher" in str(error))
+""")
+    assert out.splitlines() == ["True cryptography ChaCha20-Poly1305", "True"]
+
+
+def test_shielding_takes_the_other_library() -> None:
+    """There is one place for the key of the moment, and with this engine threads might share it."""
+    out = succeed(f"""{ALONE}
+try:
+    Secret.random(8, shielded=True)
+except UnsupportedError as error:
+    print(error)
+print(len(Secret.random(8)))
+""")
+    assert "shielded=True takes PyNaCl's libsodium" in out
+    assert out.splitlines()[-1] == "8"
 
 
 def test_threads_and_a_purge() -> None:

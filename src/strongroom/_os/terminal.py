@@ -15,7 +15,7 @@ LINE_MAX_SIZE = 4096
 
 _NO_TERMINAL = (
     "there is no terminal to ask at: run this from one, or take the secret from the environment (Secret.from_env) or a "
-    "pipe (Secret.build)"
+    "pipe (Secret.from_fd)"
 )
 
 

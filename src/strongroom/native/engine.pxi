@@ -59,12 +59,13 @@ cdef int _call_library(bint is_sealing, unsigned char *out, size_t out_size, con
     """
     cdef _Loan to = _lend(out, out_size, True), tied = _lend(bound, bound_size), once = _lend(nonce, LIBRARY_NONCE_SIZE)
     cdef _Loan under = _lend(key, SR_KEY_SIZE), plain = _lend(source, size if is_sealing else 0)
+    text = None if is_sealing else PyBytes_FromStringAndSize(<const char *>source, size)  # before any of its code runs
     try:
         cipher = _library_cipher(under)
         if is_sealing:
             written = cipher.encrypt_into(once, plain, tied, to)
         else:
-            written = cipher.decrypt_into(once, PyBytes_FromStringAndSize(<const char *>source, size), tied, to)
+            written = cipher.decrypt_into(once, text, tied, to)
     finally:
         cipher = None
         kept = _end_loan(to) + _end_loan(tied) + _end_loan(once) + _end_loan(under) + _end_loan(plain)
@@ -153,7 +154,9 @@ def name_engine(size_t encrypt, str name):
 
 def engine_in_use():
     """The name of the engine that secrets of this process are sealed with, None before the first."""
+    cdef Key *key
     for kind in range(KINDS):
-        if _sealing_key(kind) != NULL:
-            return _engine_names.get(<size_t>_sealing_key(kind).native.engine.encrypt)
+        key = _sealing_key(kind)
+        if key != NULL:
+            return _engine_names.get(<size_t>key.native.engine.encrypt)
     return None

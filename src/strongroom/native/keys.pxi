@@ -105,10 +105,17 @@ def begin_key(Block block not None, unsigned kind, size_t encrypt, size_t decryp
         raise ValueError("a shielded key has a hash function, and no other key has")
     if _sealing_key(kind) != NULL:  # another thread was first; a second key would orphan what was sealed under its
         return True
+    if encrypt == <size_t>&_library_encrypt and _keeping_of(kind) != SR_KEY_AS_IT_IS:
+        # Other threads may run in the middle of a call, and would share the one place for the key of the moment.
+        raise UnsupportedError("shielded=True takes PyNaCl's libsodium: leave it out, or install PyNaCl>=1.6.2,<1.8")
     failed = sr_engine_self_test(&engine, k, n, a, len(a), m, len(m), c)
-    _raise_engine_failure()
+    failure = _taken_failure()
+    if failure is not None and not isinstance(failure, UnsupportedError):
+        raise failure
     if failed or (hashing and sr_hash_self_test(<sr_hash>hashing)):
         return False
+    if _sealing_key(kind) != NULL:  # another thread was first, while an engine in Python computed
+        return True
     _begin_key(block, kind, &engine, <sr_hash>hashing)
     return True
 
@@ -178,7 +185,15 @@ cdef void _end_key(Key *key) noexcept:
     _key_blocks[key - _keys] = None
 
 
-cdef void _let_go(Key *key) noexcept:
+cdef Block _hold(Key *key):
+    """Count one more use of a key; until the block returned goes, its memory stays, whatever ends the key."""
+    key.living += 1
+    return <Block>_key_blocks[key - _keys]
+
+
+cdef void _let_go(Key *key, uint32_t number) noexcept:
+    if key.native.number != number:  # purged, and its place taken by another
+        return
     key.living -= 1
     if not key.living and not key.seals and key.generation == sr_generation():
         _end_key(key)
@@ -187,9 +202,11 @@ cdef void _let_go(Key *key) noexcept:
 cdef void _drop_envelope(sr_envelope *envelope) noexcept:
     """Wipe what is in it, and end the key that nobody else was sealed under."""
     cdef Key *key = &_keys[envelope.key_number % MOST_KEYS]
+    cdef uint32_t number
     if envelope.key_number and key.native.number == envelope.key_number and key.generation == sr_generation():
+        number = envelope.key_number
         sr_envelope_drop(envelope)
-        _let_go(key)
+        _let_go(key, number)
     else:
         sr_envelope_drop(envelope)
 
@@ -224,12 +241,19 @@ def kept_keys():
 
 
 def mask_key(uint32_t number, pad, View view not None):
-    """Write a key into a View, each byte masked by the pad's; they are of one size."""
-    cdef Key *key = _key_numbered(number)
-    if key == NULL:
+    """Write a key into a View, each byte masked by the pad's; they are of one size.
+
+    False if it has ended since it was listed: nothing is sealed under it any more.
+    """
+    cdef Key *key = &_keys[number % MOST_KEYS]
+    if key.purges != _purges:
         raise PurgedError("the key was purged")
+    if _key_numbered(number) == NULL:
+        return False
     view.require_writable()
     _mask(view.data, key.native.memory, pad, view.size)
+    sr_forget_registers()
+    return True
 
 
 def adopt_key(Block block not None, uint32_t number, pad):

@@ -2,6 +2,12 @@
 
 #include "sr_os.h"
 
+#if defined(_MSC_VER)
+#define SR_APART __declspec(noinline)
+#else
+#define SR_APART __attribute__((noinline))
+#endif
+
 #if defined(__GNUC__) && defined(__x86_64__)
 
 #include <cpuid.h>
@@ -63,7 +69,7 @@ void sr_forget_registers(void)
 }
 
 #elif defined(__has_attribute)
-#if __has_attribute(zero_call_used_regs)
+#if __has_attribute(zero_call_used_regs) && (defined(__aarch64__) || defined(__i386__)) /* elsewhere GCC knows it, and cannot */
 __attribute__((noinline, zero_call_used_regs("all")))
 #endif
 void sr_forget_registers(void)
@@ -78,8 +84,8 @@ void sr_forget_registers(void)
 
 #endif
 
-/* In a file of its own, so that it is not put into its caller, whose frame would then hold the array. */
-void sr_scrub(void)
+/* Not to be put into its caller, whose frame would then hold the array. */
+SR_APART void sr_scrub(void)
 {
     unsigned char used[SR_SCRUB_SIZE];
     sr_os_wipe(used, sizeof used);

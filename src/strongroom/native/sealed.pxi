@@ -141,19 +141,22 @@ cdef Block _new_room(Sealed sealed, size_t size):
 
 cdef int _seal_room(Sealed sealed, Block room, size_t size, unsigned kind, uint64_t generation) except -1:
     cdef sr_error error
+    cdef uint32_t number
+    cdef Block held
     cdef Key *key = _sealing_key(kind)
     if generation != sr_generation():
         raise ForkedError("the process forked while this secret was being made: make it anew here")
     if key == NULL or room.purges != _purges:
         raise PurgedError("purge() ran while this secret was being made")
-    key.living += 1  # an engine in Python may let other threads run, which must not end the key meanwhile
+    number = key.native.number
+    held = _hold(key)  # an engine in Python may let other threads run, which must not end the key meanwhile
     if sr_seal(&key.native, _identity_of(sealed), room.place.data, size, &sealed.envelope, &error):
-        _let_go(key)
+        _let_go(key, number)
         _raise_engine_failure()
         if error.call == b"malloc":
             raise MemoryError()
         _raise(&error)
-    if not _is_there(key) or room.purges != _purges:  # a signal wiped room or key meanwhile: ending.pxi
+    if key.native.number != number or not _is_there(key) or room.purges != _purges:  # a signal wiped room or key meanwhile: ending.pxi
         _drop_envelope(&sealed.envelope)
         raise PurgedError("purge() ran while this secret was being made")
     return 0
@@ -164,17 +167,22 @@ cdef int _seal_anew(Sealed sealed, Block room, unsigned kind) except -1:
     cdef sr_error error
     cdef sr_envelope envelope
     cdef Key *key = _sealing_key(kind)
-    cdef uint32_t number = sealed.envelope.key_number
+    cdef uint32_t old = sealed.envelope.key_number, number
+    cdef Block held
     cdef int failed
     if key == NULL:
         return 0
     memset(&envelope, 0, sizeof(envelope))
-    key.living += 1
+    number = key.native.number
+    held = _hold(key)
     failed = sr_seal(&key.native, _identity_of(sealed), room.place.data, sealed.envelope.size, &envelope, &error)
-    if failed or not _is_there(key) or room.purges != _purges or sealed.envelope.key_number != number:
+    failure = _taken_failure()
+    if (failed or key.native.number != number or not _is_there(key) or room.purges != _purges
+            or sealed.envelope.key_number != old):
         sr_envelope_drop(&envelope)
-        _let_go(key)
-        _taken_failure()
+        _let_go(key, number)
+        if failure is not None and not isinstance(failure, Exception):  # Ctrl-C is not ours to keep
+            raise failure
         return 0
     _drop_envelope(&sealed.envelope)
     sealed.envelope = envelope
@@ -199,8 +207,10 @@ cdef inline Key *_key_of(Sealed sealed) except NULL:
 cdef Block _enter_room(Sealed sealed):
     cdef sr_error error
     cdef Block room
+    cdef Block held
     cdef bint is_old
     cdef unsigned kind
+    cdef uint32_t number
     cdef int failed
     cdef Key *key = _key_of(sealed)
     if sealed.room is not None and sealed.room.generation != sr_generation():
@@ -214,11 +224,12 @@ cdef Block _enter_room(Sealed sealed):
         room.settle()
         sealed.room.readers += 1
         return sealed.room
-    key.living += 1  # an engine in Python may let other threads run, which must not end the key meanwhile
+    number = key.native.number
+    held = _hold(key)  # an engine in Python may let other threads run, which must not end the key meanwhile
     failed = sr_unseal(&key.native, _identity_of(sealed), &sealed.envelope, room.place.data, &error)
     is_old = not key.seals
     kind = key.kind
-    _let_go(key)
+    _let_go(key, number)
     if failed:
         failure = _taken_failure()
         room.settle()

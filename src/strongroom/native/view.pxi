@@ -237,13 +237,15 @@ cdef class View:
             if source.len != count:
                 raise ValueError(f"a View keeps its size: {count} bytes cannot take {source.len}")
             memmove(self.data + index, source.buf, count)
+            sr_forget_registers()
         finally:
             PyBuffer_Release(&source)
 
     cdef int require_writable(self) except -1:
         self.access.require_open()
         if not self.access.writable:
-            raise TypeError("this View is read-only: open the buffer with 'rw'")
+            raise TypeError("this View is read-only: open the buffer with 'rw'" if self.access.sealed is None else
+                            "this View of a secret is read-only: secrets never change, make another one")
         return 0
 
     def __delitem__(self, key):

@@ -24,7 +24,7 @@ try:
 except ImportError:  # Windows, which has no forks either
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["prepare"]
+__all__ = ["forks_wait", "prepare"]
 
 
 class _Hand:
@@ -51,12 +51,13 @@ class _Hand:
         if hasattr(fcntl, "F_SETPIPE_SZ") and fcntl.fcntl(self.writer, fcntl.F_GETPIPE_SZ) < size:
             fcntl.fcntl(self.writer, fcntl.F_SETPIPE_SZ, size)
         with LockedBuffer(size) as buffer, buffer.open("rw") as masked:
-            start = 0
-            for number, length, _taken in self.keys:
-                part = slice(start, start + length)
-                _native.mask_key(number, memoryview(self.pad)[part], masked[part])
-                start += length
-            if os.write(self.writer, masked) != size:
+            start, listed, self.keys = 0, self.keys, []
+            for key in listed:
+                part = slice(start, start + key[1])
+                if _native.mask_key(key[0], memoryview(self.pad)[part], masked[part]):
+                    self.keys.append(key)
+                    start += key[1]
+            if os.write(self.writer, masked[:start]) != start:
                 raise OSError("a pipe has no room for it")
         self.close_writer()
         self.problem = ""
@@ -87,8 +88,9 @@ class _Hand:
     __del__ = end  # once more, should a signal handler have raised in it
 
 
-#: One fork at a time: what a thread is about to hand to its child would be in another's child too.
-_forking = RLock()
+#: One fork at a time: what a thread is about to hand to its child would be in another's child too. And no new key
+#: meanwhile for what children keep: one that is drawn after the others were written down would be missing in the child.
+forks_wait = RLock()
 #: At most one; an earlier one that is still there was left by a signal handler that raised, or that forks itself.
 _hands: list[_Hand] = []
 _is_prepared = False
@@ -133,4 +135,6 @@ def prepare() -> None:
         os.register_at_fork(before=_before, after_in_parent=_end_hands, after_in_child=_in_child)
         # The lock goes first and last, by its own methods: a signal handler that raises (Ctrl-C) does so where Python
         # code begins, and another thread's next fork would wait for a lock that was never given back.
-        os.register_at_fork(before=_forking.acquire, after_in_parent=_forking.release, after_in_child=_forking.release)
+        os.register_at_fork(
+            before=forks_wait.acquire, after_in_parent=forks_wait.release, after_in_child=forks_wait.release
+        )

@@ -96,8 +96,9 @@ class Receiving(Making):
         dropped. Windows reads the console, whose lines may be two bytes longer, counted in UTF-8; each character
         passes through a ``str`` of its own. ``termios.error`` is Unix's.
 
-        Does not protect against: the kernel's terminal buffer, a terminal emulator or a multiplexer that keeps what is
-        typed, a key logger.
+        Does not protect against: a signal that ends the process meanwhile (SIGTERM, unless Python code handles it),
+        which leaves the echo off: ``stty echo``. Nor against the kernel's terminal buffer, a terminal emulator or a
+        multiplexer that keeps what is typed, a key logger.
 
         Source: termios(3), tty(4); _getwch in the C runtime of Windows.
 
@@ -194,7 +195,9 @@ class Receiving(Making):
         """
         file = sources.open_file(path, allow_others=allow_others)
         try:
-            size, fill = sources.from_fd(file, max_size=max_size, strip_newline=strip_newline)
+            size, fill = sources.from_fd(
+                file, max_size=max_size, strip_newline=strip_newline, name=f"{os.fspath(path)!r}"
+            )
             return cls.build(size, fill, in_children=in_children, shielded=shielded)
         finally:
             os.close(file)

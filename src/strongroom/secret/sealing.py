@@ -27,6 +27,13 @@ def draw_key(kind: int) -> None:
         return
     if kind & _native.KEPT_KEY:
         forking.prepare()
+        with forking.forks_wait:
+            _draw(kind)
+    else:
+        _draw(kind)
+
+
+def _draw(kind: int) -> None:
     hashing = engines.hash_address() if kind & _native.SHIELDED_KEY else 0
     block = LockedBuffer(_native.key_memory_size(kind), isolated=True)  # between guard pages
     for candidate in engines.candidates():
@@ -55,7 +62,12 @@ def rekey() -> None:
     Version added: 0.1.
     """
     for kind in _native.key_kinds():
-        _native.replace_key(LockedBuffer(_native.key_memory_size(kind), isolated=True), kind)
+        block = LockedBuffer(_native.key_memory_size(kind), isolated=True)
+        if kind & _native.KEPT_KEY:
+            with forking.forks_wait:
+                _native.replace_key(block, kind)
+        else:
+            _native.replace_key(block, kind)
 
 
 _native.install_key_maker(draw_key)

@@ -169,10 +169,15 @@ def _room_for(file: int, max_size: int | None) -> int:
     return min(left, MOST_BYTES if max_size is None else max_size)
 
 
-def from_fd(fd: int, *, max_size: int | None, strip_newline: bool) -> tuple[int, Fill]:
-    """Return how many bytes a descriptor may give and what reads it to its end."""
-    if max_size is not None and max_size < 1:
-        raise ValueError(f"max_size must be 1 or more bytes, not {max_size:,}")
+def from_fd(
+    fd: int, *, max_size: int | None, strip_newline: bool, name: str = "what the descriptor gives"
+) -> tuple[int, Fill]:
+    """Return how many bytes a descriptor may give and what reads it to its end; errors call it by this name."""
+    if max_size is not None:
+        if type(max_size) is not int:
+            raise TypeError(f"max_size must be an integer number of bytes, not {_native.describe(max_size)}")
+        if max_size < 1:
+            raise ValueError(f"max_size must be 1 or more bytes, not {max_size:,}")
     most = _room_for(fd, max_size)
 
     def fill(view: _native.View) -> int:
@@ -183,15 +188,14 @@ def from_fd(fd: int, *, max_size: int | None, strip_newline: bool) -> tuple[int,
             if done and view[done - 1] == 0x0D:
                 done -= 1
         if done == 0:
-            raise ValueError("there is nothing to read: it is empty")
+            raise ValueError(f"there is nothing to read: {name} is empty")
         if is_full or done > most:
-            raise ValueError(f"there are more than {most:,} bytes: pass max_size= if that is meant")
+            remedy = "pass max_size=" if max_size is None else "pass a larger max_size="
+            raise ValueError(f"{name} has more than {most:,} bytes: {remedy} if that is meant")
         return done
 
-    return (
-        most + 1 + 2 * strip_newline,
-        fill,
-    )  # one more than there should be: only then it is known that there is no more
+    # One more than there should be: only then it is known that there is no more.
+    return most + 1 + 2 * strip_newline, fill
 
 
 def _read(fd: int, view: _native.View) -> int:
