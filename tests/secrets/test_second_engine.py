@@ -418,3 +418,26 @@ thread.join()
 print("status", os.waitpid(pid, 0)[1])
 """)
     assert out.split() == ["status", "0"]
+
+
+@needs.fork
+def test_a_fork_waits_until_the_library_was_used_once() -> None:
+    """Its first calls fill places that whoever else calls it waits for; in a child nobody would ever fill them."""
+    out = succeed(f"""{WRAPPED}
+inside, calls = threading.Event(), []
+def meanwhile(*arguments):
+    if not inside.is_set():
+        calls.append("begun")
+        inside.set()
+        time.sleep(0.3)
+        calls.append("ended")
+thread = threading.Thread(target=lambda: Secret.random(8))
+thread.start()
+assert inside.wait(30)
+pid = os.fork()
+if pid == 0:
+    children.end_fork(pid, " ".join(calls))
+thread.join()
+children.end_fork(pid, "parent")
+""")
+    assert out.split()[:3] == ["child", "begun", "ended"]

@@ -13,9 +13,9 @@ child that dies, or closes all its descriptors, harms nobody.
 from __future__ import annotations
 
 import os
-from _thread import RLock
 
 from strongroom import _native
+from strongroom._loading import have_forks_wait
 from strongroom.buffers import LockedBuffer
 from strongroom.exceptions import StrongroomError
 
@@ -24,7 +24,7 @@ try:
 except ImportError:  # Windows, which has no forks either
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["forks_wait", "prepare"]
+__all__ = ["prepare"]
 
 
 class _Hand:
@@ -88,9 +88,6 @@ class _Hand:
     __del__ = end  # once more, should a signal handler have raised in it
 
 
-#: One fork at a time: what a thread is about to hand to its child would be in another's child too. And no new key
-#: meanwhile for what children keep: one that is drawn after the others were written down would be missing in the child.
-forks_wait = RLock()
 #: At most one; an earlier one that is still there was left by a signal handler that raised, or that forks itself.
 _hands: list[_Hand] = []
 _is_prepared = False
@@ -133,8 +130,6 @@ def prepare() -> None:
     if not _is_prepared and hasattr(os, "register_at_fork"):
         _is_prepared = True
         os.register_at_fork(before=_before, after_in_parent=_end_hands, after_in_child=_in_child)
-        # The lock goes first and last, by its own methods: a signal handler that raises (Ctrl-C) does so where Python
-        # code begins, and another thread's next fork would wait for a lock that was never given back.
-        os.register_at_fork(
-            before=forks_wait.acquire, after_in_parent=forks_wait.release, after_in_child=forks_wait.release
-        )
+        # One fork at a time: what a thread is about to hand to its child would be in another's child too. And no new
+        # key meanwhile: one that is drawn after the others were written down would be missing in the child.
+        have_forks_wait(again=True)

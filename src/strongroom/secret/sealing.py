@@ -10,6 +10,7 @@ Which cipher, and whose, is chosen in engines.py.
 from __future__ import annotations
 
 from strongroom import _native
+from strongroom._loading import forks_wait, have_forks_wait
 from strongroom.buffers import LockedBuffer
 from strongroom.secret import engines, forking
 
@@ -27,18 +28,13 @@ def draw_key(kind: int) -> None:
         return
     if kind & _native.KEPT_KEY:
         forking.prepare()
-        with forking.forks_wait:
-            _draw(kind)
-    else:
-        _draw(kind)
-
-
-def _draw(kind: int) -> None:
+    have_forks_wait()
     hashing = engines.hash_address() if kind & _native.SHIELDED_KEY else 0
     block = LockedBuffer(_native.key_memory_size(kind), isolated=True)  # between guard pages
-    for candidate in engines.candidates():
-        if _native.begin_key(block, kind, *candidate, hashing):
-            return
+    with forks_wait:
+        for candidate in engines.candidates():
+            if _native.begin_key(block, kind, *candidate, hashing):
+                return
 
 
 def rekey() -> None:
@@ -63,10 +59,7 @@ def rekey() -> None:
     """
     for kind in _native.key_kinds():
         block = LockedBuffer(_native.key_memory_size(kind), isolated=True)
-        if kind & _native.KEPT_KEY:
-            with forking.forks_wait:
-                _native.replace_key(block, kind)
-        else:
+        with forks_wait:
             _native.replace_key(block, kind)
 
 
