@@ -14,24 +14,33 @@ from leaking.operation import BIND_NOW, THE_SECRET, Operation, in_environment
 from observed_linux import Memory
 
 pytestmark = needs.linux
+TRIES = 4
 QUICK = [operation for operation in page.ALL if operation.is_quick]
 
 
 @pytest.mark.parametrize("operation", QUICK, ids=lambda operation: operation.call)
 def test_a_row_is_as_the_page_says(operation: Operation) -> None:
-    """Nothing is found where the page says so, something where it says so, and the control in each process.
+    """Nothing is found where the page says so, each time, something where it says so, and the control in each process.
 
-    With LD_BIND_NOW: what the dynamic linker lays on the stack otherwise depends on how each Python was built.
+    With LD_BIND_NOW: what the dynamic linker lays on the stack otherwise depends on how each Python was built. What was
+    left in freed memory is written over by whoever gets that memory next, now and then before it is searched: so what
+    is said to be left may be found in any of a few processes.
     """
     if lacking := measuring.missing(operation):
         pytest.skip(f"needs {', '.join(lacking)}: pip install '.[test]'")
     rows = page.read()
     bound = dataclasses.replace(operation, environment={**operation.environment, **BIND_NOW})
-    for name, stages in measure(bound).items():
-        for stage, found in stages.items():
-            expected = page.verdict(getattr(rows[operation.call, name], stage))
-            if expected is not None:
-                assert found.is_none is not expected, (name, stage, found.copies, found.pieces)
+    for _ in range(TRIES):
+        unseen = []
+        for name, stages in measure(bound).items():
+            for stage, found in stages.items():
+                expected = page.verdict(getattr(rows[operation.call, name], stage))
+                assert expected is not False or found.is_none, (name, stage, found.copies, found.pieces)
+                if expected and found.is_none:
+                    unseen.append((name, stage))
+        if not unseen:
+            break
+    assert unseen == []
 
 
 def test_the_page_has_every_row() -> None:
