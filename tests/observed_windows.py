@@ -190,6 +190,7 @@ class Memory(observed_linux.Memory):
         self.pid = pid
         self._handle = kernel32.OpenProcess(_PROCESS_VM_READ | _PROCESS_QUERY_INFORMATION, False, pid)
         assert self._handle, ctypes.WinError(ctypes.get_last_error())
+        self._pagemap = None  # nothing tells which pages were touched
 
     def __enter__(self) -> Self:
         return self

@@ -24,6 +24,8 @@ from samples import made_of
 
 NAME = "api_client.py"
 REQUESTS = 50
+#: How often a server of ours looks whether it should end; http.server's own half a second is most of a test.
+POLL_SECONDS = 0.01
 #: The usual way: the same server, the same requests, the token in a str.
 ORDINARY = f"""
 import httpx, runpy
@@ -110,6 +112,7 @@ class listening:  # noqa: N801  # used as a verb
 
         class Handler(http.server.BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True
 
             def do_GET(self) -> None:
                 given.append(self.headers.get("Authorization", "none"))
@@ -129,7 +132,7 @@ class listening:  # noqa: N801  # used as a verb
             self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
         scheme = "http" if context is None else "https"
         self._told = f"{scheme}://127.0.0.1:{self._server.server_port}", given
-        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+        self._thread = threading.Thread(target=self._server.serve_forever, args=[POLL_SECONDS], daemon=True)
 
     def __enter__(self) -> tuple[str, list[str]]:
         self._thread.start()

@@ -81,7 +81,8 @@ def copies(key: Key, env: dict[str, str]) -> dict[str, dict[str, int]]:
         with Memory(child.pid) as memory:
             for step in STEPS:
                 assert child.line().startswith(step)
-                found[step] = {form: memory.count(content) for form, content in key.forms.items()}
+                counts = memory.counts(key.forms.values())
+                found[step] = {form: counts[content] for form, content in key.forms.items()}
                 files = [m for m in memory.mappings() if "strongroom-file" in m.path]
                 assert len(files) == (step == "loaded")
                 child.go()

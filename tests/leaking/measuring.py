@@ -82,12 +82,16 @@ def search(memory: Memory, needle: bytes) -> Found:
     """Return the copies of ``needle``, and how often a piece of it lies outside every copy."""
     copies, pieces = Counter[str](), Counter[str]()
     inside: set[int] = set()
-    for address, mapping in memory.find(needle):
+    parts = Counter(needle[start : start + PIECE_SIZE] for start in range(0, len(needle) - PIECE_SIZE + 1, PIECE_SIZE))
+    places: dict[bytes, list[tuple[int, Mapping]]] = {part: [] for part in (needle, *parts)}
+    for address, part, mapping in memory.find_all(places):
+        places[part].append((address, mapping))
+    for address, mapping in places[needle]:
         copies[_place(mapping)] += 1
         inside.update(range(address, address + len(needle), PIECE_SIZE))
-    for start in range(0, len(needle) - PIECE_SIZE + 1, PIECE_SIZE):
-        for address, mapping in memory.find(needle[start : start + PIECE_SIZE]):
-            pieces[_place(mapping)] += address not in inside
+    for part, times in parts.items():
+        for address, mapping in places[part]:
+            pieces[_place(mapping)] += times * (address not in inside)
     return Found(copies, +pieces)
 
 

@@ -77,7 +77,7 @@ def test_a_search_that_finds_nothing_is_no_answer(monkeypatch: pytest.MonkeyPatc
     """Without the control, or with a process that failed, there is an error and no row of zeros."""
     with pytest.raises(MeasuringError, match="process failed"):
         measure(Operation("wrong", "raise SystemExit"))
-    monkeypatch.setattr(Memory, "find", lambda *_: iter(()))
+    monkeypatch.setattr(Memory, "find_all", lambda *_: iter(()))
     with pytest.raises(MeasuringError, match="does not find what is there"):
         measure(Operation("blind", "result = bytes(view)"))
 

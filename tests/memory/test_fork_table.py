@@ -97,7 +97,7 @@ def has_nothing_of(memory: Memory, parent: Parent) -> None:
     """No page of the parent's holds anything there, and none of its tracers is anywhere in the process."""
     for page in parent.pages():
         assert memory.read(page, PAGE) in (None, bytes(PAGE))
-    assert [memory.count(tracer) for tracer in parent.tracers] == [0] * len(parent.tracers)
+    assert memory.counts(parent.tracers) == dict.fromkeys(parent.tracers, 0)
     names = os.listdir(f"/proc/{memory.pid}/fd")
     assert not [name for name in names if "secretmem" in os.readlink(f"/proc/{memory.pid}/fd/{name}")]
 

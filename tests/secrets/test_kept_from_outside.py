@@ -101,9 +101,9 @@ class Seen:
         Each half counts: ciphers keep their key in two registers, and what saves those need not put them in order.
         """
         in_locked, elsewhere = [0, 0], [0, 0]
-        for half in (0, 1):
-            for _address, mapping in self.memory.find(needle[half * SIZE // 2 :][: SIZE // 2]):
-                (in_locked if "lo" in mapping.flags else elsewhere)[half] += 1
+        halves = [needle[: SIZE // 2], needle[SIZE // 2 :]]
+        for _address, found, mapping in self.memory.find_all(halves):
+            (in_locked if "lo" in mapping.flags else elsewhere)[halves.index(found)] += 1
         return max(in_locked), max(elsewhere)
 
     def has_masked(self, key: bytes) -> bool:

@@ -288,4 +288,4 @@ def test_a_second_process_finds_neither_key_nor_plaintext(what: str, has_secretm
             key = bytes(int(number) ^ 0x5A for number in told)
             assert len(key) == 32
             places = 0 if has_secretmem else 1  # secret memory is nobody else's to read
-            assert [memory.count(part) for part in (key, key[:16], key[16:])] == [places] * 3
+            assert memory.counts([key, key[:16], key[16:]]) == {key: places, key[:16]: places, key[16:]: places}
