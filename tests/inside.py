@@ -3,7 +3,6 @@
 import ctypes
 import mmap
 import os
-import signal
 import sys
 
 if sys.platform != "win32":
@@ -75,6 +74,8 @@ def end_fork(pid: int, word: str) -> None:
 
 def stop_at_exit() -> None:
     """Have this process stop itself (SIGSTOP) when the C library runs its exit handlers: after all of Python's."""
+    import signal  # whose enumerations take time
+
     libc = ctypes.CDLL(None)
     libc.__cxa_atexit.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p]
     libc.__cxa_atexit(ctypes.cast(libc["raise"], ctypes.c_void_p), signal.SIGSTOP, None)
