@@ -230,7 +230,7 @@ def test_no_import_is_waited_for_in_a_child(use: str) -> None:
             def find_spec(self, name, path=None, target=None):
                 if name.partition(".")[0] in ("strongroom", "nacl", "cffi", "_cffi_backend"):
                     seen.append(name)
-                    time.sleep(0.2)
+                    time.sleep(0.1)
         sys.meta_path.insert(0, Slow())
         thread = threading.Thread(target=lambda: {use})
         thread.start()

@@ -32,7 +32,7 @@ def wait_in_thread(attempt):
     while not waiting._bells:
         assert thread.is_alive(), answer
         time.sleep(0.01)
-    time.sleep(0.3)
+    time.sleep(0.1)
     def outcome():
         thread.join(20)
         return answer[0]
@@ -80,7 +80,7 @@ outcome = wait_in_thread(another)
 told["seconds"], made = outcome()
 told["locked"] = is_locked(made)
 """)
-    assert 0.3 <= got["seconds"] < 10
+    assert 0.1 <= got["seconds"] < 10
     assert got["locked"] is True
 
 
@@ -106,7 +106,7 @@ told["seconds"], told["length"] = outcome()
         env={"STRONGROOM_POLICY": "wait_seconds=30"},
     )
     assert got["length"] == 8
-    assert 0.3 <= got["seconds"] < 10
+    assert 0.1 <= got["seconds"] < 10
 
 
 def test_what_other_code_unlocks_is_found_by_looking() -> None:
@@ -126,7 +126,7 @@ assert unlock(page, size)
 told["seconds"], made = outcome()
 told["locked"] = is_locked(made)
 """)
-    assert 0.3 <= got["seconds"] < 10
+    assert 0.1 <= got["seconds"] < 10
     assert got["locked"] is True
 
 
@@ -134,14 +134,14 @@ def test_the_deadline_ends_the_wait() -> None:
     """LockLimitError when the time is over, not much later, saying how long it waited; nothing else is harmed."""
     got = told("""
 told["seconds"], told["error"] = timed(
-    lambda: LockedBuffer(32, backing="locked", policy=Policy(wait_seconds=0.4), isolated=True))
+    lambda: LockedBuffer(32, backing="locked", policy=Policy(wait_seconds=0.2), isolated=True))
 told["bells"] = len(waiting._bells)
 kept.pop()
 told["locked"] = is_locked(another())
 """)
-    assert 0.4 <= got["seconds"] < 5
+    assert 0.2 <= got["seconds"] < 5
     assert got["error"].startswith("LockLimitError: ")
-    assert "Waited 0.4 seconds in vain." in got["error"]
+    assert "Waited 0.2 seconds in vain." in got["error"]
     assert got["bells"] == 0
     assert got["locked"] is True
 
@@ -159,14 +159,14 @@ def test_ctrl_c_ends_the_wait() -> None:
     """KeyboardInterrupt in the thread that waits, promptly, and nothing is left of the wait."""
     got = told("""
 waiting.POLL_SECONDS = 60
-threading.Timer(0.3, os.kill, [os.getpid(), signal.SIGINT]).start()
+threading.Timer(0.1, os.kill, [os.getpid(), signal.SIGINT]).start()
 told["seconds"], told["error"] = timed(another)
 told["bells"] = len(waiting._bells)
 told["locked_size"] = observed.status_size("VmLck")
 kept.pop()
 told["locked"] = is_locked(another())
 """)
-    assert 0.3 <= got["seconds"] < 10
+    assert 0.1 <= got["seconds"] < 10
     assert got["error"].startswith("KeyboardInterrupt")
     assert (got["bells"], got["locked"]) == (0, True)
     assert got["locked_size"] == LIMIT
@@ -178,13 +178,13 @@ def test_a_handler_that_returns_does_not_end_the_wait() -> None:
     got = told("""
 waiting.POLL_SECONDS = 60
 signal.signal(signal.SIGALRM, lambda *_: (told.update(heard=True), kept.pop().destroy()))
-signal.setitimer(signal.ITIMER_REAL, 0.3)
+signal.setitimer(signal.ITIMER_REAL, 0.1)
 told["seconds"], made = timed(another)
 told["locked"] = is_locked(made)
 """)
     assert got["heard"] is True
     assert got["locked"] is True
-    assert 0.3 <= got["seconds"] < 10
+    assert 0.1 <= got["seconds"] < 10
 
 
 def test_other_threads_run_meanwhile() -> None:
@@ -213,7 +213,7 @@ def attempt(seconds):
     with warnings.catch_warnings(record=True) as caught:
         buffer = LockedBuffer(32, backing="locked", policy=policy, isolated=True)
     return buffer, [str(one.message) for one in caught]
-told["late"], (buffer, told["late_warnings"]) = timed(lambda: attempt(0.3))
+told["late"], (buffer, told["late_warnings"]) = timed(lambda: attempt(0.1))
 told["late_locked"] = is_locked(buffer)
 buffer.destroy()
 outcome = wait_in_thread(lambda: attempt(30))
@@ -221,10 +221,10 @@ kept.pop()
 told["in_time"], (buffer, told["warnings"]) = outcome()
 told["locked"] = is_locked(buffer)
 """)
-    assert 0.3 <= got["late"] < 5
+    assert 0.1 <= got["late"] < 5
     assert got["late_locked"] is False
     assert got["late_warnings"] == (["this buffer goes without LOCKED"] if word == "warn" else [])
-    assert 0.3 <= got["in_time"] < 10
+    assert 0.1 <= got["in_time"] < 10
     assert (got["locked"], got["warnings"]) == (True, [])
 
 
@@ -311,10 +311,10 @@ def test_elsewhere_it_waits(what: str) -> None:
     got = told(f"""
 {ALLOWED[what]}
 told["seconds"], told["error"] = timed(
-    lambda: LockedBuffer(32, backing="locked", policy=Policy(wait_seconds=0.4), isolated=True))
+    lambda: LockedBuffer(32, backing="locked", policy=Policy(wait_seconds=0.2), isolated=True))
 """)
-    assert got["seconds"] >= 0.4
-    assert "Waited 0.4 seconds in vain." in got["error"]
+    assert got["seconds"] >= 0.2
+    assert "Waited 0.2 seconds in vain." in got["error"]
 
 
 def test_a_worker_of_an_event_loop_may_wait() -> None:

@@ -159,7 +159,7 @@ def test_a_locked_interpreter_does_not_delay_it() -> None:
     result = run("""
         harden(wipe_on_signals=[signal.SIGALRM])
         secret = Secret.random(5)
-        signal.alarm(1)
+        signal.setitimer(signal.ITIMER_REAL, 0.2)
         ctypes.PyDLL(None).sleep(3600)
     """)
     assert result.code == -signal.SIGALRM

@@ -8,10 +8,12 @@ import pytest
 
 import needs
 from children import run
+from compiling import IS_THOROUGH
 
 pytestmark = needs.unix
 
-SECONDS = 1.5
+#: Some thousands of signals.
+SECONDS = 1.5 if IS_THOROUGH else 0.8
 STORM = """
 import subprocess
 # C code that returns and does nothing else: on Python 3.13.0 faulthandler, which reads frames, crashes in such a storm.

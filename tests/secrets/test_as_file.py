@@ -266,10 +266,10 @@ def test_waiting_at_the_lock_limit() -> None:
             pass
         children.limit_locks(3 * 4096)
         buffer = LockedBuffer(5000, isolated=True)  # what the file and the room need
-        threading.Timer(0.3, buffer.destroy).start()
+        threading.Timer(0.15, buffer.destroy).start()
         begin = time.monotonic()
         with secret.as_file() as path:
-            print(os.stat(path).st_size, 0.2 < time.monotonic() - begin < 20)
+            print(os.stat(path).st_size, 0.1 < time.monotonic() - begin < 20)
     """)
     assert out.split() == ["5", "True"]
 

@@ -9,7 +9,7 @@ from compiling import IS_THOROUGH
 from keeping import told
 
 pytestmark = needs.fork
-FORKS = 300 if IS_THOROUGH else 100
+FORKS = 300 if IS_THOROUGH else 40
 
 
 def test_forks_from_a_thread_while_four_others_open_secrets() -> None:
@@ -89,7 +89,7 @@ def test_no_import_is_waited_for_in_a_child() -> None:
             def find_spec(self, name, path=None, target=None):
                 if name.partition(".")[0] in ("strongroom", "nacl", "cffi", "_cffi_backend"):
                     seen.append(name)
-                    time.sleep(0.2)
+                    time.sleep(0.1)
         sys.meta_path.insert(0, Slow())
         thread = threading.Thread(target=lambda: Secret.random(8, in_children="keep").reveal())
         thread.start()

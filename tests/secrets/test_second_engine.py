@@ -403,7 +403,7 @@ class Slow:
     def find_spec(self, name, path=None, target=None):
         if name == {module!r}:
             inside.set()
-            time.sleep(0.5)
+            time.sleep(0.2)
 inside = threading.Event()
 sys.meta_path.insert(0, Slow())
 thread = threading.Thread(target=lambda: Secret.random(8))
@@ -429,7 +429,7 @@ def meanwhile(*arguments):
     if not inside.is_set():
         calls.append("begun")
         inside.set()
-        time.sleep(0.3)
+        time.sleep(0.15)
         calls.append("ended")
 thread = threading.Thread(target=lambda: Secret.random(8))
 thread.start()
