@@ -1,5 +1,9 @@
 """The parsers of smaps and status, on text that kernels have printed."""
 
+import mmap
+import sys
+from pathlib import Path
+
 import pytest
 
 from strongroom._os import procfs
@@ -57,3 +61,20 @@ def test_a_status_field_is_found_by_its_whole_name() -> None:
     assert procfs.parse_status(text, "VmLck") == "64 kB"
     assert procfs.parse_status(text, "CapEff") == "000001ffffffffff"
     assert procfs.parse_status(text, "VmSwap") is None
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs /proc")
+@pytest.mark.parametrize("name", ["a\r1-2", "a\x0b1-2 rw-p", "a\x1c1-2", "a\x851-2", "a\u20281-2", "a\n1-2 rw-p"])
+def test_a_path_that_looks_like_lines(name: str, tmp_path: Path) -> None:
+    """A file mapped from a directory with such a name neither breaks the listing nor makes up mappings."""
+    directory = tmp_path / name
+    directory.mkdir()
+    with open(directory / "file", "wb+") as file:
+        file.write(b"content")
+        file.flush()
+        before = len(procfs.read_maps())
+        with mmap.mmap(file.fileno(), 7):
+            listed = procfs.read_smaps()
+            assert [m.path for m in listed if m.path.endswith("1-2/file") or m.path.endswith("rw-p/file")] != []
+            assert abs(len(procfs.read_maps()) - before) <= 3  # one name may merge with or split a neighbour
+            assert all(m.start < m.end and len(m.permissions) == 4 for m in listed)

@@ -15,16 +15,28 @@ __all__ = ["Mapping", "parse_smaps", "parse_status", "read_maps", "read_smaps", 
 
 
 class Mapping:
-    """One entry of ``smaps``: the addresses, the protection, the path and the two-letter flags."""
+    """One entry of ``smaps``: the addresses, the protection, the path and the two-letter flags.
 
-    __slots__ = ("end", "flags", "path", "permissions", "start")
+    ``device`` is the number of the file system that the file lies on, major and minor.
+    """
 
-    def __init__(self, start: int, end: int, permissions: str, path: str, flags: frozenset[str]) -> None:
+    __slots__ = ("device", "end", "flags", "path", "permissions", "start")
+
+    def __init__(
+        self,
+        start: int,
+        end: int,
+        permissions: str,
+        path: str,
+        flags: frozenset[str],
+        device: tuple[int, int] = (0, 0),
+    ) -> None:
         self.start = start
         self.end = end
         self.permissions = permissions
         self.path = path
         self.flags = flags
+        self.device = device
 
     def __repr__(self) -> str:
         return f"Mapping({self.start:#x}, {self.end:#x}, {self.permissions!r}, {self.path!r}, {set(self.flags)!r})"
@@ -34,10 +46,11 @@ def parse_smaps(text: str) -> list[Mapping]:
     """Return the mappings in the order in which the kernel lists them.
 
     A header line starts with two hexadecimal addresses; every other line starts with a word and a colon. A mapping
-    that lost its ``VmFlags`` line (kernels before 3.8, or a listing cut short) has no flags.
+    that lost its ``VmFlags`` line (kernels before 3.8, or a listing cut short) has no flags. Only newline ends a line:
+    the kernel writes that one as digits where a path has it, and no other character that ends lines elsewhere.
     """
     mappings: list[Mapping] = []
-    for line in text.splitlines():
+    for line in text.split("\n"):
         word, _, rest = line.partition(" ")
         if word == "VmFlags:":
             if mappings:
@@ -48,7 +61,9 @@ def parse_smaps(text: str) -> list[Mapping]:
             continue
         fields = rest.split(None, 4)  # permissions, offset, device, inode, path (which may hold spaces)
         path = fields[4] if len(fields) > 4 else ""
-        mappings.append(Mapping(int(low, 16), int(high, 16), fields[0], path, frozenset()))
+        major, _, minor = fields[2].partition(":") if len(fields) > 2 else ("0", "", "0")
+        device = int(major, 16), int(minor, 16)
+        mappings.append(Mapping(int(low, 16), int(high, 16), fields[0], path, frozenset(), device))
     return mappings
 
 
@@ -65,7 +80,7 @@ def _opened(name: str) -> TextIO:
     """Open a file about this process. Elsewhere such a path means nothing, or as on Windows a folder of anybody's."""
     if PLATFORM != "linux":
         raise FileNotFoundError(f"/proc/self/{name} is Linux's")
-    return open(f"/proc/self/{name}", encoding="utf-8", errors="surrogateescape")
+    return open(f"/proc/self/{name}", encoding="utf-8", errors="surrogateescape", newline="\n")
 
 
 def read_smaps() -> list[Mapping]:
