@@ -9,10 +9,17 @@ from pathlib import Path
 _ROOT = Path(__file__).parent
 _NATIVE = Path("src/strongroom/native")
 
-_UNIX = ("os_posix.c", "os_posix_process.c", "os_posix_signals.c", "os_posix_mapping.c", "os_pipe.c")
+_UNIX = (
+    "os_posix.c",
+    "os_posix_process.c",
+    "os_posix_signals.c",
+    "os_posix_mapping.c",
+    "os_posix_backing.c",
+    "os_pipe.c",
+)
 _BSD = (*_UNIX, "os_bsd.c", "os_darwin_bsd.c", "os_darwin_bsd_mapping.c", "os_lacking.c")
 _OF_PLATFORM = {
-    "linux": (*_UNIX, "os_linux.c", "os_linux_mapping.c", "os_linux_file.c"),
+    "linux": (*_UNIX, "os_linux.c", "os_linux_mapping.c", "os_linux_file.c", "os_linux_backing.c"),
     "darwin": (*_UNIX, "os_darwin.c", "os_darwin_bsd.c", "os_darwin_bsd_mapping.c", "os_lacking.c"),
     "freebsd": _BSD,
     "netbsd": _BSD,
@@ -23,6 +30,7 @@ _OF_PLATFORM = {
         "os_windows_signals.c",
         "os_windows_environment.c",
         "os_windows_mapping.c",
+        "os_windows_backing.c",
         "os_lacking.c",
     ),
 }

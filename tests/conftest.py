@@ -6,14 +6,24 @@ import py_compile
 import signal
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from strongroom import LockedBuffer, UnsupportedError
 
+if TYPE_CHECKING:
+    import vanishing
+
 #: About Unix processes from their first line on; the rest of tests/vm skips by name what it cannot observe elsewhere.
-_UNIX_ONLY = ["vm/test_lock_limits.py", "vm/test_permanent.py", "vm/test_races.py", "vm/test_refusals.py"]
+_UNIX_ONLY = [
+    "vm/test_lock_limits.py",
+    "vm/test_permanent.py",
+    "vm/test_races.py",
+    "vm/test_refusals.py",
+    "unlocked/test_file_devices.py",
+    "unlocked/test_file_raw.py",
+]
 collect_ignore = [] if sys.platform.startswith("linux") else _UNIX_ONLY
 
 
@@ -78,6 +88,43 @@ def backing(request: pytest.FixtureRequest, has_secretmem: bool) -> str:
             "that forbids memfd_secret(2)"
         )
     return name
+
+
+@pytest.fixture(params=["droppable", "partial"])
+def vanishing_backing(request: pytest.FixtureRequest) -> "vanishing.Kind":
+    """Each kind of memory that may vanish, which this system has."""
+    import vanishing
+
+    name: vanishing.Kind = request.param
+    vanishing.require(name)
+    return name
+
+
+_TRIES = 4
+
+
+def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
+    """Do a test of memory that may vanish again if it failed while somebody had the whole disk written back.
+
+    ``sync``, or a disk that many write to, drops every partial page there is: a witness beside the test tells. What
+    fails while the witness stays has failed.
+    """
+    if item.path.parent.name != "unlocked":
+        return None
+    from _pytest.runner import runtestprotocol
+
+    import vanishing
+
+    item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
+    for _ in range(_TRIES):
+        with vanishing.Witness() as witness:
+            reports = runtestprotocol(item, nextitem=nextitem, log=False)
+            if witness.is_there() or not any(report.failed for report in reports):
+                break
+    for report in reports:
+        item.ihook.pytest_runtest_logreport(report=report)
+    item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
+    return True
 
 
 # A background job of a shell ignores SIGINT and so would every child of the tests: Ctrl-C could not be tested there.

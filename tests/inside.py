@@ -92,7 +92,7 @@ def locked_and_recorded(backing: str = "locked") -> "list[Any]":
     ``key._layout()[1] - 32`` is where a key in that list lies.
     """
     from strongroom import LockedBuffer
-    from strongroom.buffers import planning
+    from strongroom.buffers import host
     from strongroom.secret import sealing
 
     keys: list[Any] = []
@@ -101,7 +101,7 @@ def locked_and_recorded(backing: str = "locked") -> "list[Any]":
         def __init__(self, *_size: object, **_words: object) -> None:
             keys[:] = [self]
 
-    plan = planning.plan
-    planning.plan = lambda size, _asked, *rest: plan(size, backing, *rest)
-    vars(sealing)["LockedBuffer"] = Key
+    plan = host.plan
+    host.plan = lambda size, _asked, *rest: plan(size, backing, *rest)
+    vars(sealing)["LockedBlock"] = Key
     return keys

@@ -4,7 +4,8 @@
     policy                      what must hold, and what happens when it cannot
     _native, _os                plain C under one Cython file; text and policy per operating system
     vm                          Windows' virtual memory model on every system
-    buffers                     LockedBuffer: one secret in locked memory; configure(): the policy of a process
+    buffers                     LockedBuffer: one secret in locked memory; configure(): the policy of a process;
+                                VolatileBuffer, FileBuffer: where nothing can be locked
     secret                      Secret: sealed at rest, opened for a block
     process                     harden(): what the process does when it is about to end
     prove, report, cli          the proof on the user's own machine; they use the names below and nothing else
@@ -16,9 +17,10 @@ from __future__ import annotations
 
 from strongroom import _main_only  # noqa: F401, first: what comes next is loaded once for all interpreters
 from strongroom._native import Access, View
-from strongroom.buffers import LockedBuffer, configure, purge, stats
+from strongroom.buffers import FileBuffer, LockedBuffer, VolatileBuffer, configure, purge, stats
 from strongroom.exceptions import (
     AccessError,
+    ContentsLostError,
     DestroyedError,
     ForkedError,
     LockLimitError,
@@ -40,8 +42,10 @@ from strongroom.secret import Secret, SecretLength, rekey
 __all__ = [
     "Access",
     "AccessError",
+    "ContentsLostError",
     "DestroyedError",
     "Evidence",
+    "FileBuffer",
     "ForkedError",
     "Guarantees",
     "LockLimitError",
@@ -58,6 +62,7 @@ __all__ = [
     "SystemCallError",
     "UnsupportedError",
     "View",
+    "VolatileBuffer",
     "Win32Error",
     "__version__",
     "configure",

@@ -99,7 +99,12 @@ cdef extern from "native/guarded.h" nogil:
     ctypedef enum sr_backing:
         SR_BACKING_LOCKED
         SR_BACKING_SECRETMEM
+        SR_BACKING_DROPPABLE
+        SR_BACKING_PARTIAL
+        SR_BACKING_FILE
         SR_BACKING_COUNT
+    int sr_can_vanish(sr_backing backing)
+    int sr_has_file(sr_backing backing)
     ctypedef struct sr_block:
         unsigned char *reservation
         size_t reserved_size
@@ -111,10 +116,27 @@ cdef extern from "native/guarded.h" nogil:
         sr_backing backing
         sr_protection protection
         sr_error outcomes[SR_STEP_COUNT]
+        sr_error burned
+        unsigned renewals
         unsigned borne_out
+    ctypedef struct sr_making:
+        sr_backing backing
+        unsigned required
+        unsigned untried
+        const char *directory
+    ctypedef enum sr_condition:
+        SR_INTACT
+        SR_LOST
+        SR_DAMAGED
     int sr_blocks_begin(sr_error *error)
-    size_t sr_block_max_size()
+    size_t sr_block_max_size(sr_backing backing)
     int sr_block_create(sr_block *block, size_t size, sr_backing backing, unsigned required, sr_error *error)
+    int sr_block_create_as(sr_block *block, size_t size, const sr_making *making, sr_error *error)
+    sr_condition sr_block_condition(const sr_block *block)
+    int sr_block_flush(const sr_block *block, sr_error *error)
+    void sr_block_renew(sr_block *block)
+    void sr_block_lose(sr_block *block)
+    int sr_block_fetch(sr_block *block, sr_error *error)
     int sr_block_close(sr_block *block, sr_error *error)
     int sr_block_protect(sr_block *block, sr_protection protection, sr_error *error)
     void sr_block_place(sr_block *block, size_t size)

@@ -3,12 +3,15 @@ from collections.abc import Callable, Iterator
 from types import FrameType, TracebackType
 from typing import Any, ClassVar, NoReturn, Protocol, Self, SupportsIndex, TypeVar, final, overload
 
+from _typeshed import StrPath
 from typing_extensions import Buffer
 
 from strongroom.guarantees import Guarantees
 from strongroom.policy import Policy
 
 STEPS: tuple[str, ...]
+BACKINGS: tuple[str, ...]
+VOLATILE_MAX_SIZES: dict[str, int]
 PAGE_SIZE: int
 GRANULARITY: int
 CANARY_SIZE: int
@@ -26,6 +29,26 @@ class _Host(Protocol):
     def verify(self, block: Block, policy: Policy | None, /) -> None: ...
     def collect(self, block: Block, /) -> Guarantees: ...
     def keepers(self, start: int, end: int, /) -> str: ...
+    def volatile_ways(
+        self, size: int, backing: str, directory: object, lock: str, policy: Policy | None, /
+    ) -> list[tuple[int, int, int, bytes | None]]: ...
+    def file_ways(
+        self, directory: object, allow_memory: bool, policy: Policy | None, /
+    ) -> list[tuple[int, int, int, bytes | None]]: ...
+    def stand_ins(
+        self,
+        policy: Policy | None,
+        size: int,
+        tail: int,
+        align: int,
+        refusals: list[tuple[str, bytes | None, str, int] | str],
+        /,
+    ) -> list[tuple[int, int, int, bytes | None]]: ...
+    def nowhere(self, refusals: list[tuple[str, bytes | None, str, int] | str], size: int, /) -> Exception: ...
+    def no_stand_in(self, refusals: list[tuple[str, bytes | None, str, int] | str], /) -> str: ...
+    def tell_stand_in(self, block: Block, call: str, code: int, /) -> None: ...
+    def not_burned(self, call: str, code: int, /) -> Exception: ...
+    def not_fetched(self, call: str, code: int, /) -> Exception: ...
 
 class Keeper:
     def __format__(self, spec: str) -> NoReturn: ...
@@ -33,15 +56,6 @@ class Keeper:
 
 class Block(Keeper):
     __hash__: ClassVar[None]  # type: ignore[assignment]
-    def __new__(
-        cls,
-        size: int,
-        *,
-        backing: str = "auto",
-        isolated: bool | None = None,
-        policy: Policy | None = None,
-        align: int = 1,
-    ) -> Self: ...
     @property
     def backing(self) -> str: ...
     @property
@@ -65,10 +79,58 @@ class Block(Keeper):
     def _distrust(self, steps: int) -> None: ...
     def _layout(self) -> tuple[int, int, dict[str, tuple[str, int] | None]]: ...
 
-class LockedBuffer(Block):
-    def copy_from(self, source: Buffer | LockedBuffer | Sealed, offset: int = 0) -> None: ...
-    def move_from(self, source: Buffer | LockedBuffer, offset: int = 0) -> None: ...
+class LockedBlock(Block):
+    def __new__(
+        cls,
+        size: int,
+        *,
+        backing: str = "auto",
+        isolated: bool | None = None,
+        policy: Policy | None = None,
+        align: int = 1,
+    ) -> Self: ...
+
+class AnyBuffer(Block):
+    @property
+    def intact(self) -> bool: ...
+    def copy_from(self, source: Buffer | AnyBuffer | Sealed, offset: int = 0) -> None: ...
+    def move_from(self, source: Buffer | AnyBuffer, offset: int = 0) -> None: ...
+    def read_into(self, target: Buffer | AnyBuffer) -> None: ...
     def guarantees(self) -> Guarantees: ...
+
+class LockedBuffer(AnyBuffer):
+    def __new__(
+        cls,
+        size: int,
+        *,
+        backing: str = "auto",
+        isolated: bool | None = None,
+        policy: Policy | None = None,
+        align: int = 1,
+    ) -> Self: ...
+
+class VolatileBuffer(AnyBuffer):
+    def __new__(
+        cls,
+        size: int,
+        *,
+        backing: str = "auto",
+        directory: StrPath | bytes | None = None,
+        lock: str = "no",
+        rebuild: Callable[[View], None] | None = None,
+        policy: Policy | None = None,
+    ) -> Self: ...
+    def build(self, fill: Callable[[View], None]) -> None: ...
+
+class FileBuffer(AnyBuffer):
+    def __new__(
+        cls,
+        size: int,
+        directory: StrPath | bytes,
+        *,
+        allow_memory: bool = False,
+        policy: Policy | None = None,
+    ) -> Self: ...
 
 class Use:
     def __init__(self) -> NoReturn: ...

@@ -3,7 +3,7 @@
 """The one door between Python and the native layer: argument checks, errors, and the types that hold secrets.
 
 Five nouns. A **Block** owns guarded pages, or a slot of pages that many share (one secret); to users it is a
-**LockedBuffer**. An **Access** is one use of a block, from entering a ``with`` to leaving it; what the user gets inside is a **View**. A **Sealed** owns ciphertext and borrows a block, its *room*,
+**LockedBuffer**, a **VolatileBuffer** or a **FileBuffer**. An **Access** is one use of a block, from entering a ``with`` to leaving it; what the user gets inside is a **View**. A **Sealed** owns ciphertext and borrows a block, its *room*,
 for as long as at least one access to it is open. A **Region** is address space with the page states of Windows; it keeps
 no secrets, and shares the View. A **Section** is memory that a MappedView shows, a file's or shared by its name, and a
 MappedView is a Region.
@@ -38,9 +38,10 @@ from libc.string cimport memmove, memset
 
 import sys as _sys
 from _operator import _compare_digest
+from _thread import allocate_lock as _allocate_lock
 
 from strongroom.exceptions import (
-    NO_SUCH_CALL, AccessError, DestroyedError, ForkedError, PurgedError, SealBrokenError, SecuredError, SystemCallError,
+    NO_SUCH_CALL, AccessError, ContentsLostError, DestroyedError, ForkedError, PurgedError, SealBrokenError, SecuredError, SystemCallError,
     UnsupportedError,
 )
 
@@ -63,10 +64,17 @@ cdef size_t _page_size
 
 #: The names of the steps of a block, in the order of ``enum sr_step``.
 STEPS = ("NO_DUMP", "NOT_IN_CHILD", "NO_HUGE", "NO_MERGE", "LOCK")
+#: What a block can be made of, in the order of ``enum sr_backing``; ``Block.backing`` says one of these.
+BACKINGS = ("locked", "secretmem", "droppable", "partial", "file")
 PAGE_SIZE = _page_size = sr_os_page_size()
 GRANULARITY = sr_os_granularity()
 CANARY_SIZE, KEY_SIZE, SLOT_MAX_SIZE = SR_CANARY_SIZE, SR_KEY_SIZE, SR_SLOT_MAX_SIZE
-MAX_SIZE = sr_block_max_size()
+MAX_SIZE = sr_block_max_size(SR_BACKING_LOCKED)
+#: The most bytes a buffer can have whose contents may vanish, by its backing.
+VOLATILE_MAX_SIZES = {
+    BACKINGS[<int>SR_BACKING_DROPPABLE]: sr_block_max_size(SR_BACKING_DROPPABLE),
+    BACKINGS[<int>SR_BACKING_PARTIAL]: sr_block_max_size(SR_BACKING_PARTIAL),
+}
 
 #: Bits of the largest integer that an error message shows in full: no address, size or protection has more.
 cdef enum:
@@ -95,6 +103,12 @@ def install_host(host):
     call, requested)`` gives an item for each further try at the lock limit, ``host.wait_note(policy, requested)`` says
     what came of it; ``host.verify(block, policy)`` raises or warns of what a new block does not have, and ``host.collect(block)`` returns evidence for all it has;
     ``host.keepers(start, end)`` returns words for what still refers to that memory.
+
+    Where nothing is locked: ``host.volatile_ways(size, backing, directory, lock, policy)``, ``host.file_ways(directory,
+    allow_memory, policy)`` and ``host.stand_ins(policy, size, tail, align, refusals)`` return what to try, as ``(backing, required,
+    untried, directory)`` each; ``host.nowhere(refusals, size)`` returns the exception where nothing worked,
+    ``host.no_stand_in(refusals)`` says the same in words, ``host.tell_stand_in(block, call, code)`` warns of one that did;
+    ``host.not_burned(call, code)`` and ``host.not_fetched(call, code)`` return exceptions for a file's pages.
     """
     global _host
     _host = host
@@ -130,18 +144,19 @@ cdef object _whole(object value, str what):
             f"{what} must be an integer: {type(value).__name__}.__index__ raised {type(error).__name__}") from error
 
 
-cdef size_t _checked_size(object size) except 0:
+cdef size_t _checked_size(object size, object most=None) except 0:
+    """``most`` is for the message alone: whoever knows better what is too much says so itself."""
     cdef int overflow
     cdef long long exact
     if PyLong_CheckExact(size):
         exact = PyLong_AsLongLongAndOverflow(size, &overflow)
-        if exact >= 1 and <unsigned long long>exact <= <unsigned long long>sr_block_max_size():
+        if exact >= 1 and <unsigned long long>exact <= <unsigned long long>sr_block_max_size(SR_BACKING_LOCKED):
             return <size_t>exact
     if isinstance(size, bool) or not PyIndex_Check(size):
         raise TypeError(f"size must be an integer number of bytes, not {_describe(size)}")
     number = _whole(size, "size")
     if not 1 <= number <= MAX_SIZE:
-        raise ValueError(f"size must be from 1 to {MAX_SIZE:,} bytes, not {_counted(number)}")
+        raise ValueError(f"size must be from 1 to {most or MAX_SIZE:,} bytes, not {_counted(number)}")
     return number
 
 
@@ -191,14 +206,18 @@ cdef enum Phase:
 
 
 include "native/obtaining.pxi"
+include "native/keeper.pxi"
 include "native/block.pxi"
+include "native/vanishing.pxi"
 include "native/stats.pxi"
 include "native/view.pxi"
 include "native/keys.pxi"
 include "native/engine.pxi"
 include "native/sealed.pxi"
 include "native/file.pxi"
+include "native/buffer.pxi"
 include "native/locked.pxi"
+include "native/unlocked.pxi"
 include "native/ending.pxi"
 include "native/sources.pxi"
 include "native/protection.pxi"

@@ -11,6 +11,7 @@ import os
 
 __all__ = [
     "AccessError",
+    "ContentsLostError",
     "DestroyedError",
     "ForkedError",
     "LockLimitError",
@@ -160,6 +161,22 @@ class LockLimitError(SystemCallError):
     def __reduce__(self) -> tuple[object, ...]:
         arguments = (self.call, self.code, self.requested, self.limit, self.locked_now, self.remedies, self.note)
         return type(self), arguments
+
+
+class ContentsLostError(StrongroomError):
+    """The system dropped what a buffer held, as the buffer's kind of memory lets it.
+
+    Raised when: a ``VolatileBuffer``, or a ``LockedBuffer`` that one stands in for, is opened without its contents; at
+    the end of a block whose memory was dropped meanwhile; by ``read_into()``, before anything dropped is taken for
+    content.
+
+    What to do: discard what was computed in that block; store the contents anew (``copy_from()`` of all the bytes,
+    ``build()``), or give ``rebuild=`` when making the buffer; then do the work again.
+
+    Source: mmap(2) MAP_DROPPABLE; for partial pages msync(2).
+
+    Version added: 0.1.
+    """
 
 
 class AccessError(StrongroomError):

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import os
+
 from strongroom import guarantees
 
 TYPE_CHECKING = False  # as typing's, without importing it
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
 __all__ = ["PLAIN", "Policy", "overridden", "parse"]
 
 _ON_SHORTFALL = ("raise", "warn", "allow")
 _VERIFY = ("first", "each")
 _HIBERNATION = ("allow", "block")
+_FALLBACK = ("volatile", "file")
 
 
 def _checked_word(value: str, words: tuple[str, ...], field: str) -> str:
@@ -45,6 +48,31 @@ def _checked_seconds(value: float) -> float:
     return seconds
 
 
+def _checked_fallback(value: Sequence[str]) -> tuple[str, ...]:
+    if isinstance(value, str | bytes) or not isinstance(value, tuple | list):
+        words = type(value).__name__
+        raise TypeError(
+            f"fallback must be a tuple of words in the order to try them, such as ('volatile',), not {words}"
+        )
+    for index, word in enumerate(value):
+        if word not in _FALLBACK:
+            raise ValueError(f"fallback knows {' and '.join(map(repr, _FALLBACK))}, not {word!r}")
+        if word in value[:index]:
+            raise ValueError(f"fallback names {word!r} twice")
+    return tuple(value)
+
+
+def _checked_directory(value: str | bytes | os.PathLike[str] | None) -> str | None:
+    if value is None:
+        return None
+    if not isinstance(value, str | bytes | os.PathLike):
+        raise TypeError(f"directory must be a path or None, not {type(value).__name__}")
+    path = os.fsdecode(value)
+    if not os.path.isabs(path) or "\0" in path:
+        raise ValueError(f"directory must be an absolute path, not {path!r}: it is used wherever the program is then")
+    return path
+
+
 class Policy:
     """Say which guarantees a buffer must have, and what to do when the system refuses one.
 
@@ -61,11 +89,20 @@ class Policy:
         hibernation: ``"allow"`` (memory that keeps the machine from hibernating is only used where it cannot anyway, or
             by name) or ``"block"`` (where the machine may hibernate, secret memory of any size, which keeps it from
             doing so as long as it exists: this requires NEVER_WRITTEN).
+        fallback: What may stand in for a ``LockedBuffer`` with ``backing="auto"`` where locking is refused, after
+            waiting, in this order: ``"volatile"`` (memory that is never written out and may be dropped:
+            ``ContentsLostError``), ``"file"`` (pages of a private file in ``directory``). Each one that does is told
+            with a ``StrongroomWarning``, ``backing`` and ``guarantees()``. Empty: nothing does. Secrets and their key
+            are never kept so.
+        directory: An absolute path, for what a fallback keeps in files, and for partial pages of a ``VolatileBuffer``
+            that names none. ``"file"`` needs it.
 
     Raises:
         ValueError: An unknown guarantee, one string instead of a set of them, an unknown word, or a time to wait that
-            is negative or not finite.
-        TypeError: ``require`` cannot be iterated over, or ``wait_seconds`` is no number.
+            is negative or not finite; an unknown fallback, ``"file"`` without a directory, a relative one, or a
+            fallback where LOCKED is required by name, which none gives.
+        TypeError: ``require`` cannot be iterated over, ``wait_seconds`` is no number, ``fallback`` no tuple or list,
+            ``directory`` no path.
 
     Platform notes: by default Linux requires LOCKED, NO_DUMP and NOT_IN_CHILD; macOS and BSD LOCKED and NOT_IN_CHILD;
     Windows LOCKED. Only Linux has secret memory: elsewhere ``hibernation="block"`` is a shortfall. Linux and Windows
@@ -78,7 +115,7 @@ class Policy:
     Version added: 0.1.
     """
 
-    __slots__ = ("_hibernation", "_on_shortfall", "_require", "_verify", "_wait_seconds")
+    __slots__ = ("_directory", "_fallback", "_hibernation", "_on_shortfall", "_require", "_verify", "_wait_seconds")
 
     def __init__(
         self,
@@ -88,12 +125,20 @@ class Policy:
         wait_seconds: float = 0,
         verify: str = "first",
         hibernation: str = "allow",
+        fallback: Sequence[str] = (),
+        directory: str | bytes | os.PathLike[str] | None = None,
     ) -> None:
         self._require = _checked_names(require)
         self._on_shortfall = _checked_word(on_shortfall, _ON_SHORTFALL, "on_shortfall")
         self._wait_seconds = _checked_seconds(wait_seconds)
         self._verify = _checked_word(verify, _VERIFY, "verify")
         self._hibernation = _checked_word(hibernation, _HIBERNATION, "hibernation")
+        self._fallback = _checked_fallback(fallback)
+        self._directory = _checked_directory(directory)
+        if "file" in self._fallback and self._directory is None:
+            raise ValueError("fallback 'file' needs directory=, the place for its files")
+        if self._fallback and self._require is not None and guarantees.LOCKED in self._require:
+            raise ValueError("require names LOCKED, which no fallback gives: leave out the one or the other")
 
     @property
     def require(self) -> frozenset[str] | None:
@@ -135,6 +180,22 @@ class Policy:
         """
         return self._hibernation
 
+    @property
+    def fallback(self) -> tuple[str, ...]:
+        """What may stand in where locking is refused, in this order; empty: nothing.
+
+        Version added: 0.1.
+        """
+        return self._fallback
+
+    @property
+    def directory(self) -> str | None:
+        """Where files of buffers that nothing locks go, or ``None``.
+
+        Version added: 0.1.
+        """
+        return self._directory
+
     def _fields(self) -> dict[str, object]:
         """The arguments that make an equal policy, in their order."""
         return {
@@ -143,6 +204,8 @@ class Policy:
             "wait_seconds": self._wait_seconds,
             "verify": self._verify,
             "hibernation": self._hibernation,
+            "fallback": self._fallback,
+            "directory": self._directory,
         }
 
     def __repr__(self) -> str:
@@ -169,7 +232,12 @@ _FORMS = {
     "wait_seconds": "SECONDS",
     "verify": "|".join(_VERIFY),
     "hibernation": "|".join(_HIBERNATION),
+    "fallback": ",".join(_FALLBACK),
+    "directory": "/PATH",
 }
+
+#: Those that are checked for themselves when they are read, and make sense only together.
+_TOGETHER = ("fallback", "directory")
 
 
 def _parsed(field: str, value: str) -> object:
@@ -182,14 +250,16 @@ def _parsed(field: str, value: str) -> object:
             return float(value)
         except ValueError:
             raise ValueError("wait_seconds must be a number of seconds") from None
-    return value
+    if field == "fallback":
+        return _checked_fallback(value.split(","))
+    return _checked_directory(value) if field == "directory" else value
 
 
 def parse(text: str, source: str) -> dict[str, object]:
     """Return the fields that a line of text sets, as keyword arguments of :class:`Policy`.
 
     Args:
-        text: Words of the form ``field=value`` with white space between them.
+        text: Words of the form ``field=value`` with white space between them, so that no path has any.
         source: Where the text is from, for the error.
 
     Raises:
@@ -205,7 +275,8 @@ def parse(text: str, source: str) -> dict[str, object]:
             if field in fields:
                 raise ValueError("the field was set by an earlier word")
             fields[field] = _parsed(field, value)
-            Policy(**{field: fields[field]})  # type: ignore[arg-type]
+            if field not in _TOGETHER:
+                Policy(**{field: fields[field]})  # type: ignore[arg-type]
         except ValueError as error:
             raise ValueError(f"{source}: cannot take {word!r}: {error}. Known: {known}") from None
     return fields

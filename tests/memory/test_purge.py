@@ -111,14 +111,14 @@ def test_closed_buffers_are_wiped_seen_from_outside() -> None:
 def test_ending_everything_while_a_secret_opens(what: str) -> None:
     """Making a room lets other threads run: one that ends the secret meanwhile gets an error raised, not a crash."""
     out = succeed(f"""
-        from strongroom.buffers import planning
+        from strongroom.buffers import host
         secret = Secret.random(9000)
-        plan = planning.plan
+        plan = host.plan
         def plan_and_end(*arguments):                # runs where another thread would: while the room is made
-            planning.plan = plan
+            host.plan = plan
             {what}
             return plan(*arguments)
-        planning.plan = plan_and_end
+        host.plan = plan_and_end
         try:
             secret.reveal()
             print("revealed")

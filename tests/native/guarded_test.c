@@ -202,7 +202,7 @@ static void test_absurd_sizes(void)
     sr_block block;
     int files = count_open_files();
     CHECK("the largest size is refused by the system",
-          sr_block_create(&block, sr_block_max_size(), SR_BACKING_LOCKED, 0, &error) == -1);
+          sr_block_create(&block, sr_block_max_size(SR_BACKING_LOCKED), SR_BACKING_LOCKED, 0, &error) == -1);
     CHECK("with its call", strcmp(error.call, "mmap") == 0 && error.code == ENOMEM);
     CHECK("no file stays open", count_open_files() == files);
 }

@@ -8,7 +8,7 @@
 enum { IN_ALL = 90, SIZE = 32 };
 
 static size_t page;
-static sr_slot inherited[SR_BACKING_COUNT][IN_ALL]; /* more than a page of each */
+static sr_slot inherited[SR_POOL_BACKINGS][IN_ALL]; /* more than a page of each */
 
 static int is_parents(sr_backing backing)
 {
@@ -41,7 +41,7 @@ static int is_out_of_reach(const sr_slot *slot, const unsigned char *pages)
            && faults(write_one, slot->data);
 }
 
-static const unsigned char *first_pages[SR_BACKING_COUNT], *last_pages[SR_BACKING_COUNT];
+static const unsigned char *first_pages[SR_POOL_BACKINGS], *last_pages[SR_BACKING_COUNT];
 
 static void look_in_child(void *depth)
 {
@@ -49,7 +49,7 @@ static void look_in_child(void *depth)
     CHECK("it has nothing to trim", sr_pool_trim() == 0);
     sr_slot none;
     CHECK("and no free slot", !sr_pool_take_ready(SIZE, SR_BACKING_LOCKED, 0, 0, &none));
-    for (sr_backing backing = 0; backing < SR_BACKING_COUNT; backing++) {
+    for (sr_backing backing = 0; backing < SR_POOL_BACKINGS; backing++) {
         if (has_backing(backing)) {
             CHECK("the parent's pages are out of reach",
                   is_out_of_reach(&inherited[backing][0], first_pages[backing])
@@ -132,7 +132,7 @@ int main(void)
 {
     page = sr_os_page_size();
     begin_pool();
-    for (sr_backing backing = 0; backing < SR_BACKING_COUNT; backing++) {
+    for (sr_backing backing = 0; backing < SR_POOL_BACKINGS; backing++) {
         if (!has_backing(backing)) {
             skip("secret memory in children", NO_SECRETMEM);
             continue;
@@ -153,7 +153,7 @@ int main(void)
     (void)sr_pool_trim();
     sums after = sums_of(0);
     CHECK("the parent's pool is as it was", memcmp(&before, &after, sizeof before) == 0);
-    for (sr_backing backing = 0; backing < SR_BACKING_COUNT; backing++) {
+    for (sr_backing backing = 0; backing < SR_POOL_BACKINGS; backing++) {
         if (has_backing(backing)) {
             CHECK("its secrets, too", is_parents(backing));
             give_all(inherited[backing], IN_ALL);

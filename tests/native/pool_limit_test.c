@@ -216,7 +216,7 @@ int main(void)
     (void)use_others_slots;
     (void)use_unlocked;
 #else
-    for (sr_backing backing = 0; backing < SR_BACKING_COUNT; backing++) {
+    for (sr_backing backing = 0; backing < SR_POOL_BACKINGS; backing++) {
         if (!has_backing(backing)) {
             skip("secret memory at the lock limit", NO_SECRETMEM);
             continue;

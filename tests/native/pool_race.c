@@ -140,7 +140,7 @@ static void *trim_and_list(void *argument)
         size_t count = sr_pool_list(rows, MOST_ROWS), in_use = 0;
         for (size_t i = 0; i < count && i < MOST_ROWS; i++) {
             in_use += rows[i].taken;
-            if (rows[i].taken > rows[i].count || rows[i].backing >= SR_BACKING_COUNT) {
+            if (rows[i].taken > rows[i].count || rows[i].backing >= SR_POOL_BACKINGS) {
                 violation("a list that cannot be");
             }
         }

@@ -182,7 +182,7 @@ static void use_everything(void)
 {
     static const size_t sizes[] = {16, 32, 64, 128, 256, 512, SR_SLOT_MAX_SIZE};
     size_t count = 0, kinds = 0;
-    for (sr_backing backing = 0; backing < SR_BACKING_COUNT; backing++) {
+    for (sr_backing backing = 0; backing < SR_POOL_BACKINGS; backing++) {
         for (size_t i = 0; has_backing(backing) && i < sizeof sizes / sizeof sizes[0]; i++, kinds++) {
             for (size_t many = i == 1 ? 200 : 1; many != 0; many--, count++) {
                 if (sr_pool_take(sizes[i], backing, 0, &slots[count], &pool_error) != 0) {
@@ -247,7 +247,7 @@ int main(void)
 {
     page = sr_os_page_size();
     begin_pool();
-    for (sr_backing backing = 0; backing < SR_BACKING_COUNT; backing++) {
+    for (sr_backing backing = 0; backing < SR_POOL_BACKINGS; backing++) {
         if (!has_backing(backing)) {
             skip("slots in secret memory", NO_SECRETMEM);
             continue;

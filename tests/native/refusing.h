@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/types.h>
@@ -21,9 +22,10 @@ static int refuse_at;        /* which call from now on; 0 for none */
 static int is_for_good;      /* and every one after it */
 static int refuse_code;      /* with which errno */
 static int calls_seen;
+static const char *refuse_call; /* counted are those of this name alone, or all: NULL */
 static const char *refused;  /* the first call that was, or NULL */
 
-static void refuse_nth(int which, int code, int for_good)
+__attribute__((unused)) static void refuse_nth(int which, int code, int for_good)
 {
     refuse_at = which;
     is_for_good = for_good;
@@ -34,7 +36,10 @@ static void refuse_nth(int which, int code, int for_good)
 
 static int is_refused(const char *call)
 {
-    if (refuse_at == 0 || (++calls_seen != refuse_at && !(is_for_good && calls_seen > refuse_at))) {
+    if (refuse_at == 0 || (refuse_call != NULL && strcmp(call, refuse_call) != 0)) {
+        return 0;
+    }
+    if (++calls_seen != refuse_at && !(is_for_good && calls_seen > refuse_at)) {
         return 0;
     }
     refused = refused != NULL ? refused : call;
@@ -54,7 +59,6 @@ REFUSABLE(int, munmap, (void *address, size_t size), (address, size))
 REFUSABLE(int, mprotect, (void *address, size_t size, int protection), (address, size, protection))
 REFUSABLE(int, mlock, (const void *address, size_t size), (address, size))
 REFUSABLE(int, munlock, (const void *address, size_t size), (address, size))
-REFUSABLE(int, madvise, (void *address, size_t size, int advice), (address, size, advice))
 REFUSABLE(int, ftruncate, (int file, off_t size), (file, size))
 REFUSABLE(int, pipe, (int ends[2]), (ends))
 REFUSABLE(ssize_t, read, (int file, void *to, size_t size), (file, to, size))
@@ -67,6 +71,13 @@ REFUSABLE(ssize_t, process_vm_writev,
           (pid_t pid, const struct iovec *local, unsigned long locals, const struct iovec *remote,
            unsigned long remotes, unsigned long flags),
           (pid, local, locals, remote, remotes, flags))
+
+int __real_madvise(void *address, size_t size, int advice);
+int __wrap_madvise(void *address, size_t size, int advice);
+int __wrap_madvise(void *address, size_t size, int advice)
+{
+    return is_refused(advice == MADV_REMOVE ? "MADV_REMOVE" : "madvise") ? -1 : __real_madvise(address, size, advice);
+}
 
 void *__real_mmap(void *address, size_t size, int protection, int flags, int file, off_t offset);
 void *__wrap_mmap(void *address, size_t size, int protection, int flags, int file, off_t offset);

@@ -41,6 +41,7 @@ CALLS = (
     *("mmap", "munmap", "mprotect", "mlock", "munlock", "madvise", "syscall", "pipe", "read", "write"),
     *("process_vm_readv", "process_vm_writev", "ftruncate", "mremap"),
 )
+BACKING = (*CALLS, "open", "openat", "unlinkat", "pwrite", "msync")
 #: What a program replaces, to make it fail when it likes: the linker sends every call of these to ``__wrap_…``.
 WRAPPED = {
     "pagemap_test": HEAP,
@@ -49,6 +50,9 @@ WRAPPED = {
     "region_heap_test": HEAP,
     "pool_refused_test": (*CALLS, "malloc", "free"),
     "keeping_test": ("sr_os_crypt_protect", "sr_os_crypt_unprotect"),
+    "backing_test": BACKING,
+    "backing_file_test": BACKING,
+    "backing_refused_test": BACKING,
     "file_test": (*CALLS, "memfd_create", "fchmod", "fstat", "stat", "fcntl"),
 }
 

@@ -44,10 +44,10 @@ def test_while_the_file_is_being_made(what: str) -> None:
     """Between the file and its content other code may run: what it does is noticed, and no file is left."""
     out = succeed("""
         secret = Secret.random(20_000)  # no room for so much is kept in reserve: one is made, which asks for a plan
-        planning = strongroom.buffers.planning
-        plan, parent = planning.plan, os.getpid()
+        host = strongroom.buffers.host
+        plan, parent = host.plan, os.getpid()
         def interfering(*arguments):
-            planning.plan = plan
+            host.plan = plan
             print(sum("strongroom-file" in m.path for m in observed.mappings()), flush=True)
             if WHAT == "purge":
                 purge()
@@ -56,7 +56,7 @@ def test_while_the_file_is_being_made(what: str) -> None:
             elif (child := os.fork()) != 0:
                 os.waitpid(child, 0)
             return plan(*arguments)
-        planning.plan = interfering
+        host.plan = interfering
         try:
             with secret.as_file() as path:
                 print(open(path, "rb").read() == secret.reveal(), flush=True)

@@ -104,16 +104,16 @@ except PurgedError as error:
 def test_a_fork_while_a_room_is_made(make: str) -> None:
     """A signal's handler may fork there: the child gets a ForkedError, and nothing of the secret is in it."""
     out = succeed(f"""
-from strongroom.buffers import planning
+from strongroom.buffers import host
 secret = Secret.random(8)
-real, pid = planning.plan, None
+real, pid = host.plan, None
 def plan(*arguments):
     global pid
-    planning.plan = real
+    host.plan = real
     answer = real(*arguments)
     pid = os.fork()
     return answer
-planning.plan = plan
+host.plan = plan
 try:
     made = Secret.{make}
     word = "made"

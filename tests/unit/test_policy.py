@@ -1,5 +1,8 @@
 """What a Policy takes and refuses, and how a plan follows from it."""
 
+import os
+from pathlib import Path
+
 import pytest
 
 from strongroom import LockedBuffer, Policy, UnsupportedError, guarantees
@@ -7,12 +10,16 @@ from strongroom._os import PLATFORM, power
 from strongroom.buffers import planning
 from strongroom.exceptions import NO_SUCH_CALL
 
+#: An absolute path, here.
+PLACE = os.path.abspath(os.sep)
+
 
 def test_defaults() -> None:
     """Nothing named means the kind's own default, a shortfall raises at once, and hibernation is left alone."""
     plain = Policy()
     fields = (plain.require, plain.on_shortfall, plain.wait_seconds, plain.verify, plain.hibernation)
     assert fields == (None, "raise", 0, "first", "allow")
+    assert (plain.fallback, plain.directory) == ((), None)
 
 
 def test_equal_policies_are_equal_and_hash_alike() -> None:
@@ -24,7 +31,7 @@ def test_equal_policies_are_equal_and_hash_alike() -> None:
     assert one != "LOCKED"
     assert repr(one) == (
         "Policy(require=['LOCKED', 'NO_DUMP'], on_shortfall='raise', wait_seconds=0.0, verify='first', "
-        "hibernation='allow')"
+        "hibernation='allow', fallback=(), directory=None)"
     )
     assert eval(repr(one)) == one
 
@@ -35,6 +42,8 @@ OTHER = {
     "wait_seconds": 0.25,
     "verify": "each",
     "hibernation": "block",
+    "fallback": ("volatile",),
+    "directory": PLACE,
 }
 
 
@@ -81,6 +90,54 @@ def test_a_time_to_wait_is_a_number(seconds: object) -> None:
     """The message names the field and the type, not the value."""
     with pytest.raises(TypeError, match=f"wait_seconds must be a number of seconds, not {type(seconds).__name__}"):
         Policy(wait_seconds=seconds)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("fallback", ["file", b"file", {"file"}, None, 3])
+def test_a_fallback_has_an_order(fallback: object) -> None:
+    """A set has none, and a bare string is a typing mistake: TypeError says what it is to be."""
+    with pytest.raises(TypeError, match=r"fallback must be a tuple of words .* such as \('volatile',\), not "):
+        Policy(fallback=fallback)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("fallback", "why"),
+    [(("disk",), "'disk'"), ([""], "''"), ([["file"]], r"\['file'\]"), (("file", "volatile", "file"), "'file' twice")],
+)
+def test_unknown_fallbacks_are_refused(fallback: object, why: str) -> None:
+    """The message says which word it is; twice the same is a mistake too."""
+    with pytest.raises(ValueError, match=f"fallback .*{why}"):
+        Policy(fallback=fallback, directory=PLACE)  # type: ignore[arg-type]
+
+
+def test_what_makes_no_sense_together() -> None:
+    """Files need a place, and no fallback gives what LOCKED by name demands; an empty one goes with anything."""
+    with pytest.raises(ValueError, match="fallback 'file' needs directory="):
+        Policy(fallback=("volatile", "file"))
+    with pytest.raises(ValueError, match="require names LOCKED, which no fallback gives"):
+        Policy(fallback=("volatile",), require={"LOCKED", "NO_DUMP"})
+    assert Policy(fallback=[], require={"LOCKED"}).fallback == ()
+    assert Policy(fallback=["file", "volatile"], directory=PLACE).fallback == ("file", "volatile")
+
+
+@pytest.mark.parametrize("place", [PLACE, os.fsencode(PLACE), Path(PLACE)])
+def test_a_directory_is_any_kind_of_absolute_path(place: "str | bytes | Path") -> None:
+    """It is kept as text, so that equal ones are equal."""
+    assert Policy(directory=place) == Policy(directory=PLACE)
+    assert Policy(directory=place).directory == PLACE
+
+
+@pytest.mark.parametrize("place", ["", "here", "./here", b"here", PLACE + "a\0b"])
+def test_a_directory_that_is_none_is_refused(place: "str | bytes") -> None:
+    """A relative one would be another place after each chdir: the message shows it."""
+    with pytest.raises(ValueError, match="directory must be an absolute path, not '"):
+        Policy(directory=place)
+
+
+@pytest.mark.parametrize("place", [3, ["/"], object()])
+def test_a_directory_of_another_type_is_refused(place: object) -> None:
+    """The message names the field and the type."""
+    with pytest.raises(TypeError, match=f"directory must be a path or None, not {type(place).__name__}"):
+        Policy(directory=place)  # type: ignore[arg-type]
 
 
 def test_a_policy_does_not_change() -> None:

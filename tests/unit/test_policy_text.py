@@ -1,18 +1,32 @@
 """The form in which an operator writes a policy, and what a mistake in it is told."""
 
+import os
+
 import pytest
 
 from strongroom import Policy
 from strongroom.policy import PLAIN, overridden, parse
 
-KNOWN = "require=NAME,NAME on_shortfall=raise|warn|allow wait_seconds=SECONDS verify=first|each hibernation=allow|block"
+KNOWN = (
+    "require=NAME,NAME on_shortfall=raise|warn|allow wait_seconds=SECONDS verify=first|each hibernation=allow|block "
+    "fallback=volatile,file directory=/PATH"
+)
+#: An absolute path, here.
+PLACE = os.path.abspath(os.sep)
 
 
 def test_every_field_can_be_written() -> None:
     """One word for each, in any order and with any white space."""
-    text = "  hibernation=block\twait_seconds=2.5 require=LOCKED,NO_DUMP  on_shortfall=warn verify=each\n"
+    text = "  hibernation=block\twait_seconds=2.5 require=NO_MERGE,NO_DUMP  on_shortfall=warn verify=each\n"
+    text += f"fallback=file,volatile directory={PLACE}"
     expected = Policy(
-        require={"LOCKED", "NO_DUMP"}, on_shortfall="warn", wait_seconds=2.5, verify="each", hibernation="block"
+        require={"NO_MERGE", "NO_DUMP"},
+        on_shortfall="warn",
+        wait_seconds=2.5,
+        verify="each",
+        hibernation="block",
+        fallback=("file", "volatile"),
+        directory=PLACE,
     )
     assert Policy(**parse(text, "HERE")) == expected  # type: ignore[arg-type]
 
@@ -41,6 +55,14 @@ def test_nothing_written_changes_nothing(text: str) -> None:
         ("wait_seconds=inf", "finite"),
         ("verify=always", "first, each"),
         ("hibernation=no", "allow, block"),
+        ("fallback=disk", "fallback knows 'volatile' and 'file', not 'disk'"),
+        ("fallback=", "fallback knows 'volatile' and 'file', not ''"),
+        ("fallback=file,", "not ''"),
+        ("fallback=volatile,volatile", "names 'volatile' twice"),
+        ("fallback=('file',)", "fallback knows"),
+        ("directory=", "must be an absolute path, not ''"),
+        ("directory=here", "must be an absolute path, not 'here'"),
+        ("directory=~/x", "must be an absolute path, not '~/x'"),
     ],
 )
 def test_a_mistake_names_where_what_and_what_is_known(word: str, why: str) -> None:
@@ -66,3 +88,14 @@ def test_an_override_replaces_the_named_fields_and_no_others() -> None:
         require={"LOCKED"}, on_shortfall="warn", wait_seconds=1
     )
     assert base == Policy(require={"LOCKED"}, wait_seconds=3)
+
+
+def test_words_that_make_sense_only_together() -> None:
+    """Each is checked for itself when it is read; whether they fit shows when all of them are known, in any order."""
+    base = Policy(directory=PLACE)
+    assert overridden(base, parse("fallback=file", "HERE")).fallback == ("file",)
+    assert overridden(PLAIN, parse(f"directory={PLACE} fallback=file", "HERE")).directory == PLACE
+    with pytest.raises(ValueError, match="fallback 'file' needs directory="):
+        overridden(PLAIN, parse("fallback=volatile,file", "HERE"))
+    with pytest.raises(ValueError, match="require names LOCKED, which no fallback gives"):
+        overridden(Policy(fallback=("volatile",)), parse("require=LOCKED", "HERE"))

@@ -6,11 +6,11 @@ Importing this package tells the native layer whom to ask about backings, limits
 from __future__ import annotations
 
 from strongroom import _native
-from strongroom._native import LockedBuffer
-from strongroom.buffers import planning
+from strongroom._native import FileBuffer, LockedBuffer, VolatileBuffer
+from strongroom.buffers import host
 from strongroom.buffers.lifecycle import purge, stats
 from strongroom.buffers.settings import configure
 
-__all__ = ["LockedBuffer", "configure", "purge", "stats"]
+__all__ = ["FileBuffer", "LockedBuffer", "VolatileBuffer", "configure", "purge", "stats"]
 
-_native.install_host(planning)
+_native.install_host(host)

@@ -25,7 +25,8 @@ class Arena(namedtuple("Arena", "backing slot_size size slots taken")):
 class Stats(
     namedtuple(
         "Stats",
-        "isolated slots arenas idle_rooms locked_size secretmem_size unlocked_size locked_now lock_limit engine",
+        "isolated slots arenas idle_rooms locked_size secretmem_size unlocked_size volatile_size file_size locked_now "
+        "lock_limit engine",
     )
 ):
     """A snapshot of the protected memory of this process; ``str()`` of it is a table for people.
@@ -38,6 +39,8 @@ class Stats(
         locked_size: Bytes of pages with the backing ``"locked"``, shared or not, guard pages excluded.
         secretmem_size: The same for ``"secretmem"``. Not 0: while it lasts this machine cannot hibernate.
         unlocked_size: Of ``locked_size``, bytes that the system refused to lock and a policy let pass.
+        volatile_size: Bytes of pages of ``VolatileBuffer`` and of what stands in for others, whose contents may vanish.
+        file_size: Bytes of pages of private files.
         locked_now: Bytes that the system says this process has locked, other code's included; ``None`` if it does not
             say. Secret memory is not always counted there.
         lock_limit: Bytes it may lock; ``None`` if there is no limit or the system does not say.
@@ -76,6 +79,8 @@ def collect() -> Stats:
         sizes["locked"],
         sizes["secretmem"],
         unlocked_size,
+        sizes["droppable"] + sizes["partial"],
+        sizes["file"],
         limits.locked_now(),
         limits.lock_limit(),
         _native.engine_in_use(),

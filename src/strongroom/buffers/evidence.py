@@ -10,6 +10,7 @@ from strongroom import guarantees as words
 from strongroom._os import PLATFORM, procfs
 from strongroom.buffers.promises import STEP_OF, promised
 from strongroom.buffers.spans import Span, judge_spans
+from strongroom.buffers.unlocked import judge_unlocked
 from strongroom.exceptions import NO_SUCH_CALL, reason_of
 from strongroom.guarantees import Evidence, Guarantees
 
@@ -141,21 +142,31 @@ def judge_slot(found: Guarantees, now: float) -> None:
     )
 
 
-def read_back(start: int, end: int, steps: Steps, is_secretmem: bool) -> Guarantees:
-    """Read back what the pages from ``start`` up to ``end`` have."""
+def read_back(start: int, end: int, steps: Steps, backing: str) -> Guarantees:
+    """Read back what the pages from ``start`` up to ``end`` have, which are of that backing."""
+    found, mappings = _ask(start, end, steps, backing == "secretmem")
+    if backing not in ("locked", "secretmem"):
+        judge_unlocked(found, backing, mappings, time.time())
+    return found
+
+
+def _ask(start: int, end: int, steps: Steps, is_secretmem: bool) -> tuple[Guarantees, list[procfs.Mapping]]:
+    """The answers, and what the kernel's listing says of the pages themselves, if it is one that does."""
     now = time.time()
     answers = judge_steps(steps, is_secretmem, now)
     try:
         if PLATFORM == "linux":
-            return judge_smaps(procfs.read_smaps(), start, end, steps, is_secretmem, now)
+            listing = procfs.read_smaps()
+            pages = [m for m in listing if m.start < end and m.end > start]
+            return judge_smaps(listing, start, end, steps, is_secretmem, now), pages
         if PLATFORM == "windows":
             size = end - start
-            listing = list(_spans(start - _native.PAGE_SIZE, end))
+            spans = list(_spans(start - _native.PAGE_SIZE, end))
             locked = _native.locked_pages(start, size)
-            return judge_spans(listing, start, end, locked, size // _native.PAGE_SIZE, answers, now)
+            return judge_spans(spans, start, end, locked, size // _native.PAGE_SIZE, answers, now), []
     except OSError:
         pass  # /proc not mounted, or a query refused: what the calls said is all there is
-    return answers
+    return answers, []
 
 
 def _spans(start: int, last: int) -> Iterator[Span]:
@@ -182,7 +193,7 @@ def collect(block: _native.Block) -> Guarantees:
     """Read back what a live block has. What is verified is so until the next fork."""
     is_current = _UntilFork(_native.forks())  # first: what a fork overtakes while it is read is outdated
     start, end, steps = block._layout()
-    found = read_back(start, end, steps, block.backing == "secretmem")
+    found = read_back(start, end, steps, block.backing)
     if not block.is_isolated:
         judge_slot(found, time.time())
     return Guarantees({name: Evidence(one.state, one.source, one.time, is_current) for name, one in found.items()})

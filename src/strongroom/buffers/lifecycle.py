@@ -13,7 +13,8 @@ def stats() -> counting.Stats:
 
     Returns:
         A named tuple: ``isolated``, ``slots``, ``arenas``, ``idle_rooms``, ``locked_size``, ``secretmem_size``,
-        ``unlocked_size``, ``locked_now`` and ``lock_limit``; ``str()`` of it is a table.
+        ``unlocked_size``, ``volatile_size``, ``file_size``, ``locked_now``, ``lock_limit`` and ``engine``; ``str()`` of
+        it is a table.
 
     Raises:
         MemoryError: There is no ordinary memory for the answer.
@@ -37,6 +38,8 @@ def purge() -> None:
     What was made before cannot be opened any more: it raises ``PurgedError``, also at the end of blocks that are open
     at this moment in other threads, so that results computed from wiped memory are discarded. What is made afterwards
     works as usual, under a new key. Memory stays mapped until its owners go, so no thread faults.
+
+    What private files hold is overwritten too, which waits for their disks.
 
     It raises nothing: a buffer that the system refuses to make writable stays as it is, and the others are wiped.
 

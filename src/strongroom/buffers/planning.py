@@ -16,9 +16,8 @@ from strongroom import _native, guarantees
 from strongroom._os import LOCKS_INACCESSIBLE_PAGES, PLATFORM, limits, power
 from strongroom.buffers import evidence, settings
 from strongroom.buffers import keepers as search
-from strongroom.buffers.evidence import collect
 from strongroom.buffers.promises import STEP_OF
-from strongroom.buffers.waiting import is_limit, wait_note, waiting
+from strongroom.buffers.waiting import is_limit
 from strongroom.exceptions import (
     NO_SUCH_CALL,
     LockLimitError,
@@ -29,7 +28,18 @@ from strongroom.exceptions import (
 )
 from strongroom.policy import PLAIN, Policy
 
-__all__ = ["SMALL_MAX_SIZE", "collect", "keepers", "plan", "refusal", "verify", "wait_note", "waiting"]
+__all__ = [
+    "DEFAULT_REQUIRE",
+    "SMALL_MAX_SIZE",
+    "keepers",
+    "keeps_from_hibernating",
+    "plan",
+    "refusal",
+    "steps_for",
+    "unlocked_requires",
+    "unmet_by",
+    "verify",
+]
 
 #: Up to this many bytes ``backing="auto"`` prefers secret memory. A page of it costs ~20 us to fault in and splits the
 #: kernel's own map of RAM for good: too low, and keys and passwords lose the stronger backing; too high, and one large
@@ -50,13 +60,13 @@ DEFAULT_REQUIRE = {
 _DEFAULT = DEFAULT_REQUIRE.get(PLATFORM, frozenset({guarantees.LOCKED, guarantees.NOT_IN_CHILD}))
 
 
-def _steps(names: frozenset[str]) -> int:
+def steps_for(names: frozenset[str]) -> int:
     """The native layer's bit mask of the steps that bring these guarantees about."""
     steps = {STEP_OF[name] for name in names if name in STEP_OF}
     return sum(1 << index for index, step in enumerate(_native.STEPS) if step in steps)
 
 
-_DEFAULT_STEPS = _steps(_DEFAULT)
+_DEFAULT_STEPS = steps_for(_DEFAULT)
 
 #: For remembering which promises the system's listing bore out. The last bit says that somebody has looked at all.
 _BIT_OF = {name: 1 << index for index, name in enumerate(guarantees.ALL)}
@@ -74,15 +84,35 @@ def _auto_is_secretmem(size: int) -> bool:
     return PLATFORM == "linux" and size <= SMALL_MAX_SIZE and not power.can_hibernate()
 
 
+def keeps_from_hibernating(policy: Policy) -> bool:
+    """Whether a policy wants this machine kept from hibernating, which it may do."""
+    return policy.hibernation == "block" and (PLATFORM != "linux" or power.can_hibernate())
+
+
 def _required(policy: Policy) -> frozenset[str]:
     """The names that a policy stands for, here and now.
 
     Where the machine may hibernate, to keep it from doing so is to require what only secret memory has.
     """
     names = _DEFAULT if policy.require is None else policy.require
-    if policy.hibernation == "block" and (PLATFORM != "linux" or power.can_hibernate()):
+    if keeps_from_hibernating(policy):
         names |= {guarantees.NEVER_WRITTEN}
     return names
+
+
+#: Backings that nothing locks, and what they have of their own.
+_UNLOCKED = {
+    "droppable": frozenset({guarantees.NEVER_WRITTEN}),
+    "partial": frozenset({guarantees.NEVER_WRITTEN}),
+    "file": frozenset(),
+}
+
+
+def unlocked_requires(policy: Policy, backing: str) -> frozenset[str]:
+    """The names that a policy stands for where nothing is locked: by default what locked memory has but the lock."""
+    if policy.require is not None:
+        return policy.require
+    return (_DEFAULT - {guarantees.LOCKED}) | _UNLOCKED[backing]
 
 
 def _refuse_nonsense(size: int, backing: str, isolated: bool | None, policy: Policy | None) -> None:
@@ -101,8 +131,10 @@ def _refuse_nonsense(size: int, backing: str, isolated: bool | None, policy: Pol
         raise ValueError("backing must be 'auto', 'locked' or 'secretmem', and nothing else")
 
 
-def _unmet(names: frozenset[str], backing: str, is_slot: bool) -> frozenset[str]:
+def unmet_by(names: frozenset[str], backing: str, is_slot: bool) -> frozenset[str]:
     """Which of these guarantees a backing and a layout cannot give, however the system answers."""
+    if backing in _UNLOCKED:
+        return names - (frozenset(STEP_OF) | _BY_LAYOUT | _UNLOCKED[backing])
     has_secretmem = PLATFORM == "linux" and backing != "locked"
     by_layout = frozenset() if is_slot else _BY_LAYOUT
     return names - (frozenset(STEP_OF) | by_layout | (_BY_SECRETMEM if has_secretmem else frozenset()))
@@ -113,9 +145,9 @@ def _remedy(unmet: frozenset[str], backing: str, is_slot: bool, policy: Policy) 
     what = f"a buffer with backing={backing!r}" + (" in shared pages" if is_slot else "")
     why = " (hibernation='block' requires NEVER_WRITTEN)" if policy.hibernation == "block" else ""
     ways = {
-        "backing='secretmem'": _unmet(unmet, "secretmem", is_slot),
-        "isolated=True": _unmet(unmet, backing, is_slot=False),
-        "isolated=True and backing='secretmem'": _unmet(unmet, "secretmem", is_slot=False),
+        "backing='secretmem'": unmet_by(unmet, "secretmem", is_slot),
+        "isolated=True": unmet_by(unmet, backing, is_slot=False),
+        "isolated=True and backing='secretmem'": unmet_by(unmet, "secretmem", is_slot=False),
     }
     enough = next((way for way, left in ways.items() if not left), None)
     less = "nothing can on this system; the Policy can require less, or allow shortfalls"
@@ -139,14 +171,14 @@ def plan(size: int, backing: str, isolated: bool | None, policy: Policy | None) 
     names = _required(policy)
     may_fall_short = policy.on_shortfall != "raise"
     is_slot = isolated is False or (isolated is None and is_small and not names & _BY_LAYOUT)
-    if not may_fall_short and (unmet := _unmet(names, backing, is_slot)):
+    if not may_fall_short and (unmet := unmet_by(names, backing, is_slot)):
         raise UnsupportedError(_remedy(unmet, backing, is_slot, policy))
     needs_secretmem = bool(names & _BY_SECRETMEM)
     is_secretmem = backing == "secretmem" or (backing == "auto" and (needs_secretmem or _auto_is_secretmem(size)))
     may_fall_back = backing == "auto" and (may_fall_short or not needs_secretmem)
     is_repeatable = is_usual and is_slot and not may_fall_short and policy.verify == "first"
     proven = _bits(names) if is_repeatable else 0
-    return is_secretmem, may_fall_back, 0 if may_fall_short else _steps(names), is_slot, proven
+    return is_secretmem, may_fall_back, 0 if may_fall_short else steps_for(names), is_slot, proven
 
 
 def refusal(call: str, code: int, is_lock_limit: bool, requested: int, note: str = "") -> StrongroomError:
@@ -198,7 +230,7 @@ def _denied(start: int, end: int, steps: evidence.Steps, backing: str, names: fr
     """
     readings = []
     for _ in range(2):
-        found = evidence.read_back(start, end, steps, backing == "secretmem")
+        found = evidence.read_back(start, end, steps, backing)
         if all(found[name].state == guarantees.VERIFIED for name in names):
             return {}
         readings.append(found)
@@ -217,15 +249,15 @@ def verify(block: _native.Block, policy: Policy | None) -> None:
     if policy is PLAIN and known & _DEFAULT_BITS == _DEFAULT_BITS:  # the calls have succeeded, or there were no block
         return
     start, end, steps = block._layout()
-    required = _required(policy)
+    required = unlocked_requires(policy, block.backing) if block.backing in _UNLOCKED else _required(policy)
     refused = {name for name in required if name in STEP_OF and steps[STEP_OF[name]] is not None}
-    unmet = _unmet(required, block.backing, not block.is_isolated)
+    unmet = unmet_by(required, block.backing, not block.is_isolated)
     asked = required - refused - unmet
     unknown = asked if policy.verify == "each" else frozenset(name for name in asked if not known & _BIT_OF[name])
     denied = _denied(start, end, steps, block.backing, unknown) if unknown else {}
     _remember(block, unknown - denied.keys())
     if denied:
-        block._distrust(_steps(frozenset(denied)))
+        block._distrust(steps_for(frozenset(denied)))
     if denied and policy.on_shortfall == "raise":
         words = "; ".join(f"{name}: {source}" for name, source in sorted(denied.items()))
         raise UnsupportedError(

@@ -38,7 +38,11 @@ def default() -> Policy:
     if _settled is None:
         configured = _first.setdefault("policy", [PLAIN])[0]
         # Two threads may both come here: they compute the same, and the variable is read while nobody uses buffers yet.
-        _settled = overridden(configured, parse(os.environ.get(VARIABLE, ""), VARIABLE))
+        fields = parse(os.environ.get(VARIABLE, ""), VARIABLE)
+        try:
+            _settled = overridden(configured, fields)
+        except ValueError as error:  # each word is right, and together, or with the program's, they are not
+            raise ValueError(f"{VARIABLE}: {error}") from None
     return _settled
 
 

@@ -1,20 +1,7 @@
 # Blocks: memory that holds one secret, pages of its own or a slot. A part of _native.pyx.
 
-cdef class Keeper:
-    """What no f-string, log line, pickle or copy gets anything out of."""
-
-    def __str__(self):
-        raise TypeError(f"a {type(self).__name__} never becomes text by itself: open() it and read the View")
-
-    def __format__(self, spec):
-        return self.__str__()
-
-    def __reduce_ex__(self, protocol):
-        raise TypeError(f"a {type(self).__name__} cannot be pickled or copied: its bytes would leave protected memory")
-
-
 cdef class Block(Keeper):
-    """Memory that holds one secret: pages of its own, or a slot; ``LockedBuffer`` is its public face."""
+    """Memory that holds one secret: pages of its own, or a slot. ``_make_locked`` and ``_make_of`` give it that."""
 
     cdef sr_slot place        # where the secret is; its home is NULL where the pages are its own
     cdef sr_block *pages      # its own, from malloc, or NULL
@@ -33,23 +20,6 @@ cdef class Block(Keeper):
     cdef unsigned char kept_in         # sr_backing
     cdef object __weakref__
 
-    def __cinit__(self, size, *, backing=_AUTO, isolated=None, policy=None, align=_UNALIGNED):
-        cdef sr_error error
-        self.size = _checked_size(size)
-        self.purges = _purges
-        if align is not _UNALIGNED:
-            isolated = _align(self, align, isolated)
-        if (_usual_proven and backing is _AUTO and isolated is None and policy is None
-                and self.size + self.tail <= SR_SLOT_MAX_SIZE and sr_pool_take_ready(
-                    self.size + self.tail, _usual_backing, _usual_required, _usual_proven, &self.place)):
-            self.is_slot = True
-            self.kept_in = _usual_backing
-            self.generation = sr_generation()
-        else:
-            _obtain(self, backing, isolated, policy)
-        if _sites is not None:
-            _note_site(self)
-
     def __dealloc__(self):
         cdef sr_error error
         cdef int failed = 0
@@ -57,9 +27,11 @@ cdef class Block(Keeper):
         if self.place.data != NULL and self.generation == sr_generation():
             if self.is_slot:
                 sr_pool_give(&self.place)
-            elif sr_block_destroy(self.pages, &error):
+            elif _end_pages(self.pages, &error):
                 failed = 1
                 sr_block_forget(self.pages)  # what describes the memory goes now, the memory stays
+            elif self.pages.burned.call != NULL:
+                _report(_host.not_burned(self.pages.burned.call.decode(), self.pages.burned.code))
             free(self.pages)
             _tell_waiting()
             if failed:
@@ -103,21 +75,30 @@ cdef class Block(Keeper):
 
     @cython.final
     cdef int give_back(self) except -1:
-        self.put_back()
-        _tell_waiting()
+        try:
+            self.put_back()
+        finally:
+            _tell_waiting()  # also where a file could not be overwritten: the memory is given back
         return 0
 
     @cython.final
     cdef int put_back(self) except -1:
+        """Burning a file lets other threads run: to them the memory is gone already."""
         cdef sr_error error
+        cdef sr_block *pages = self.pages
         if self.is_slot:
             sr_pool_give(&self.place)
-        else:
-            if sr_block_destroy(self.pages, &error):
-                _raise(&error)
-            free(self.pages)
-            self.pages = NULL
-            self.place.data = NULL
+            return 0
+        self.pages = NULL
+        self.place.data = NULL
+        if _end_pages(pages, &error):
+            self.pages = pages
+            self.place.data = pages.data
+            _raise(&error)
+        error = pages.burned
+        free(pages)
+        if error.call != NULL:
+            raise _host.not_burned(error.call.decode(), error.code)
         return 0
 
     @cython.final
@@ -145,7 +126,17 @@ cdef class Block(Keeper):
             self.writers += 1
         else:
             self.readers += 1
+        if self.kept_in > SR_BACKING_SECRETMEM:
+            _fetch_to_open(self, writable)
         return 0
+
+    cdef bint refill(self) except -1:
+        """Bring vanished contents back, where somebody knows how: whether they are worth another look."""
+        return False
+
+    cdef bint is_missing(self, bint is_filling) noexcept:
+        """Whether there is nothing to be had of contents that can vanish. The pages must be readable."""
+        return sr_can_vanish(<sr_backing>self.kept_in) and sr_block_condition(self.pages) == SR_LOST
 
     @cython.final
     cdef int leave(self, bint writable) except -1:
@@ -155,6 +146,8 @@ cdef class Block(Keeper):
             self.readers -= 1
         if self.generation != sr_generation():
             return 0
+        if writable and self.kept_in > SR_BACKING_SECRETMEM:
+            _fetch(self)
         if writable and not self.is_intact():
             sr_blocks_die(SR_DAMAGED_CANARY)
         return self.settle()
@@ -225,7 +218,8 @@ cdef class Block(Keeper):
         Raises:
             BufferError: A block has it open; leave that first. Where only a buffer is kept, the bytes are wiped at once and
                 the memory goes when that is released.
-            SystemCallError: The system does not take the pages back; the bytes are wiped.
+            SystemCallError: The system does not take the pages back, or a private file could not be overwritten (the
+                message says which); the bytes in memory are wiped.
 
         Version added: 0.1.
         """
@@ -278,6 +272,10 @@ cdef class Block(Keeper):
             if value is None:
                 raise
             self.is_doomed = True  # an exception already on its way is never replaced: the last access destroys
+        except SystemCallError as error:
+            if value is None:
+                raise
+            _report(error)
 
     @property
     def is_destroyed(self):
@@ -296,7 +294,10 @@ cdef class Block(Keeper):
 
     @property
     def backing(self):
-        """How the memory is held: ``"locked"`` or ``"secretmem"``. Version added: 0.1."""
+        """How the memory is held: ``"locked"``, ``"secretmem"``, ``"droppable"``, ``"partial"`` or ``"file"``.
+
+        Version added: 0.1.
+        """
         return _backing_name(<sr_backing>self.kept_in)
 
     def __len__(self):
@@ -311,7 +312,7 @@ cdef class Block(Keeper):
         state = "destroyed" if self.is_destroyed else "open" if self.readers or self.writers else "closed"
         if self.frozen:
             state += ", frozen"
-        if not self.is_destroyed and self.generation == sr_generation() and (
+        if not self.is_destroyed and self.generation == sr_generation() and self.kept_in <= SR_BACKING_SECRETMEM and (
                 self.home().outcomes[SR_STEP_LOCK].call != NULL):
             state += ", NOT LOCKED (the policy allowed it)"
         return f"<{type(self).__name__} {self.size} bytes, {self.backing}, {state}>"

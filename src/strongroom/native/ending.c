@@ -17,7 +17,8 @@ static void store(const sr_block *block, unsigned char *at, const unsigned char 
 }
 
 /* Nothing is checked: there may be more than one damaged block, and none of them changes what is to be done. The canary
- * is overwritten too, with what it should be: another thread may be comparing it at this moment. */
+ * is overwritten too, with what it should be: another thread may be comparing it at this moment. Not so the one behind what
+ * can vanish: that is lost from here on. */
 static void wipe(sr_block *block, int why)
 {
     unsigned char canary[SR_CANARY_SIZE], *data = block->data, *mark = data - SR_CANARY_SIZE;
@@ -31,9 +32,18 @@ static void wipe(sr_block *block, int why)
     store(block, block->pages, NULL, (size_t)(mark - block->pages));
 }
 
+static void write_back(sr_block *block, int why)
+{
+    (void)why;
+    sr_block_write_back(block);
+}
+
 void sr_blocks_wipe_at_once(int why, volatile int32_t *count)
 {
     sr_blocks_walk(wipe, why, count);
+    if (why != SR_WALK_LIVES_ON) { /* waits for disks, and so after everything is wiped */
+        sr_blocks_walk(write_back, why, NULL);
+    }
 }
 
 _Noreturn void sr_blocks_die(const char *message)

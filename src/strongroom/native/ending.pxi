@@ -29,15 +29,15 @@ def wipe_before(numbers, handler_of):
     return None
 
 
-#: Where each LockedBuffer was made, by its address: in Python's development mode only, decided once.
+#: Where each buffer was made, by its address: in Python's development mode only, decided once.
 cdef dict _sites = {} if _sys.flags.dev_mode else None
 cdef object _frame_of = _sys._getframe
 cdef object _is_finalizing = _sys.is_finalizing
 
 
 cdef int _note_site(Block block) except -1:
-    """Remember the line that is making a buffer, unless it is our own, or a room's, which are Blocks and no more."""
-    if type(block) is not Block:
+    """Remember the line that is making a buffer, unless it is our own, or that of a room or a key."""
+    if type(block) is not LockedBlock:
         try:
             frame = _frame_of(0)
         except ValueError:  # made by C code in a thread of its own: no line did it

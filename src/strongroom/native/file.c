@@ -42,7 +42,7 @@ int sr_file_create(sr_file *file, size_t size, char path[SR_PATH_ROOM], sr_error
     size_t page = sr_os_page_size();
     sr_block *block = &file->block;
     void *reservation = NULL;
-    assert(size != 0 && size <= sr_block_max_size());
+    assert(size != 0 && size <= sr_block_max_size(SR_BACKING_LOCKED));
     memset(file, 0, sizeof *file);
     file->opened.descriptor = -1;
     block->size = size;

@@ -1,107 +1,30 @@
 #include "guarded.h"
+#include "backing.h"
 #include "generation.h"
 #include "live.h"
+#include "sr_os_signals.h"
 
 #include <assert.h>
 #include <string.h>
 
 /* ---- making one ---- */
 
-size_t sr_block_max_size(void)
-{
-    return SIZE_MAX / 2 - 4 * sr_os_page_size();
-}
-
 static void lay_out(sr_block *block, size_t size)
 {
     size_t page = sr_os_page_size();
-    assert(size != 0 && size <= sr_block_max_size());
-    block->pages_size = (size + SR_CANARY_SIZE + page - 1) / page * page;
-    block->reserved_size = block->pages_size + 2 * page;
+    assert(size != 0 && size <= sr_block_max_size(block->backing));
+    block->pages_size = (size + SR_CANARY_SIZE + sr_block_trailing(block->backing) + page - 1) / page * page;
 }
 
-static int ask(const sr_block *block, sr_step step, sr_error *error)
-{
-    void *address = block->pages;
-    size_t size = block->pages_size;
-    switch (step) {
-    case SR_STEP_NO_DUMP: return sr_os_advise_no_dump(address, size, error);
-    case SR_STEP_NOT_IN_CHILD: return sr_os_advise_not_in_child(address, size, error);
-    case SR_STEP_NO_HUGE: return sr_os_advise_no_huge(address, size, error);
-    case SR_STEP_NO_MERGE: return sr_os_advise_no_merge(address, size, error);
-    case SR_STEP_LOCK: return sr_os_lock(address, size, error);
-    case SR_STEP_COUNT: break;
-    }
-    assert(!"a step outside the enumeration");
-    return -1;
-}
-
-void sr_block_take_step(sr_block *block, sr_step step)
-{
-    sr_outcome refused;
-    if (ask(block, step, &refused) != 0) {
-        block->outcomes[step] = refused;
-    }
-}
-
-/* Secret memory is locked, never dumped, never merged and never collapsed by what it is: asking again only fails
- * (mlock: ENOMEM). It is inherited by children unless told otherwise, and it is a shared mapping: a child forked
- * before it is marked would see whatever is written here later. A fork waits for the mutex, so there is no such
- * child. */
-static int furnish_secretmem(sr_block *block, sr_error *error)
-{
-    sr_os_enter(SR_MUTEX_BLOCKS);
-    int result = sr_os_secretmem(block->pages, block->pages_size, error);
-    if (result == 0) {
-        sr_block_take_step(block, SR_STEP_NOT_IN_CHILD);
-    }
-    sr_os_leave(SR_MUTEX_BLOCKS);
-    return result;
-}
-
-static int furnish(sr_block *block, unsigned required, sr_error *error)
-{
-    if (block->backing == SR_BACKING_SECRETMEM) {
-        if (furnish_secretmem(block, error) != 0) {
-            return -1;
-        }
-    } else if (sr_os_commit(block->pages, block->pages_size, SR_READ_WRITE, error) != 0) {
-        return -1;
-    }
-    block->protection = SR_READ_WRITE;
-    for (int i = 0; i < SR_STEP_COUNT; i++) {
-        sr_step step = (sr_step)i;
-        if (block->backing != SR_BACKING_SECRETMEM) {
-            sr_block_take_step(block, step);
-        }
-        if (block->outcomes[i].call != NULL && (required & (1u << i)) != 0) {
-            *error = block->outcomes[i];
-            return -1;
-        }
-    }
-    /* Touch every page: private pages are shared with the zero page (or with a parent) until first written,
-     * and a lock need not break that sharing on every system. */
-    for (size_t i = 0; i < block->pages_size; i += sr_os_page_size()) {
-        ((volatile unsigned char *)block->pages)[i] = 0;
-    }
-    return 0;
-}
-
-static int make(sr_block *block, size_t size, sr_backing backing, unsigned required,
-                void (*wipe_slots)(const sr_block *, int), sr_error *error)
+static int make(sr_block *block, size_t size, const sr_making *making, void (*wipe_slots)(const sr_block *, int),
+                sr_error *error)
 {
     memset(block, 0, sizeof *block);
     assert(sr_generation() != 0); /* sr_blocks_begin */
+    block->backing = making->backing;
     lay_out(block, size);
-    block->backing = backing;
     block->wipe_slots = wipe_slots;
-    void *reservation = NULL;
-    if (sr_os_reserve(block->reserved_size, SR_PLACE_ANYWHERE, &reservation, error) != 0) {
-        return -1;
-    }
-    block->reservation = reservation;
-    block->pages = block->reservation + sr_os_page_size();
-    if (furnish(block, required, error) == 0) {
+    if (sr_block_furnish(block, making, error) == 0) {
         sr_block_place(block, size);
         if (wipe_slots != NULL || sr_block_close(block, error) == 0) {
             block->generation = sr_generation();
@@ -110,20 +33,28 @@ static int make(sr_block *block, size_t size, sr_backing backing, unsigned requi
         }
     }
     sr_error ignored; /* the first failure is the one to report; nothing secret was in these pages yet */
-    (void)sr_os_release(block->reservation, block->reserved_size, &ignored);
-    block->reservation = NULL;
+    if (block->reservation != NULL) {
+        (void)sr_block_give_back(block, &ignored);
+        block->reservation = NULL;
+    }
     return -1;
 }
 
 int sr_block_create(sr_block *block, size_t size, sr_backing backing, unsigned required, sr_error *error)
 {
-    return make(block, size, backing, required, NULL, error);
+    return make(block, size, &(sr_making){.backing = backing, .required = required}, NULL, error);
+}
+
+int sr_block_create_as(sr_block *block, size_t size, const sr_making *making, sr_error *error)
+{
+    return make(block, size, making, NULL, error);
 }
 
 int sr_block_create_shared(sr_block *block, size_t page_count, sr_backing backing, unsigned required,
                            void (*wipe_slots)(const sr_block *, int), sr_error *error)
 {
-    return make(block, page_count * sr_os_page_size() - SR_CANARY_SIZE, backing, required, wipe_slots, error);
+    sr_making making = {.backing = backing, .required = required};
+    return make(block, page_count * sr_os_page_size() - SR_CANARY_SIZE, &making, wipe_slots, error);
 }
 
 /* ---- using one ---- */
@@ -138,14 +69,18 @@ int sr_block_close(sr_block *block, sr_error *error)
 void sr_block_place(sr_block *block, size_t size)
 {
     unsigned char *before = block->data;
-    assert(size != 0 && size + SR_CANARY_SIZE <= block->pages_size);
+    size_t trailing = sr_block_trailing(block->backing);
+    assert(size != 0 && size + SR_CANARY_SIZE + trailing <= block->pages_size);
     block->size = size;
-    block->data = block->pages + block->pages_size - size;
+    block->data = block->pages + block->pages_size - trailing - size;
     if (before != NULL) {
         sr_blocks_await_walk();
         sr_os_wipe(before - SR_CANARY_SIZE, SR_CANARY_SIZE);
     }
     sr_canary_write(block->data - SR_CANARY_SIZE, SR_CANARY_SIZE);
+    if (trailing != 0) {
+        sr_canary_write(block->data + size, trailing);
+    }
 }
 
 /* Zeros below the canary: the first byte is one, and each is equal to the next. memcmp does that at the speed of
@@ -154,8 +89,21 @@ int sr_block_is_intact(const sr_block *block)
 {
     const unsigned char *mark = block->data - SR_CANARY_SIZE;
     size_t below = (size_t)(mark - block->pages);
-    return sr_canary_is_intact(mark, SR_CANARY_SIZE)
+    if (block->has_no_canary) {
+        return 1;
+    }
+    return sr_block_condition(block) != SR_DAMAGED
            && (below == 0 || (block->pages[0] == 0 && memcmp(block->pages, block->pages + 1, below - 1) == 0));
+}
+
+/* Where a page cannot be fetched a touch would be a fault: the others go through the kernel, which checks each. */
+static void wipe_within_reach(sr_block *block)
+{
+    sr_error ignored; /* each of the others still deserves its turn */
+    for (size_t i = 0; i < block->pages_size; i += sr_os_page_size()) {
+        (void)sr_os_store_checked(block->pages + i, NULL, sr_os_page_size(), &ignored);
+    }
+    block->has_no_canary = 1;
 }
 
 int sr_block_wipe(sr_block *block, sr_error *error)
@@ -163,27 +111,53 @@ int sr_block_wipe(sr_block *block, sr_error *error)
     if (sr_block_protect(block, SR_READ_WRITE, error) != 0) {
         return -1;
     }
+    block->burned = (sr_outcome){NULL, 0};
+    if (sr_block_fetch(block, &block->burned) != 0) {
+        wipe_within_reach(block);
+        return 0;
+    }
     int is_damaged = !sr_block_is_intact(block);
     sr_os_wipe(block->pages, block->pages_size);
     if (is_damaged) {
         sr_blocks_die(SR_DAMAGED_CANARY);
     }
     sr_block_place(block, block->size);
+    block->has_no_canary = block->is_void = 0;
+    block->renewals += (unsigned)sr_can_vanish(block->backing);
     return 0;
 }
 
-int sr_block_destroy(sr_block *block, sr_error *error)
+static int end(sr_block *block, sr_error *error)
 {
     if (sr_block_wipe(block, error) != 0) {
         return -1;
     }
+    sr_block_burn(block);
     sr_block_delist(block);
-    if (sr_os_release(block->reservation, block->reserved_size, error) != 0) {
+    if (sr_block_give_back(block, error) != 0) {
+        sr_block_restore(block);
         sr_block_enlist(block);
         return -1;
     }
-    block->reservation = NULL;
     return 0;
+}
+
+static void set_ending(sr_block *block, int is_ending)
+{
+    sr_os_enter(SR_MUTEX_BLOCKS);
+    block->is_ending = is_ending;
+    sr_os_leave(SR_MUTEX_BLOCKS);
+}
+
+/* Only the owner's thread closes and wipes a block, and who wipes all of them; these two must not meet. */
+int sr_block_destroy(sr_block *block, sr_error *error)
+{
+    set_ending(block, 1);
+    int result = end(block, error);
+    if (result != 0) {
+        set_ending(block, 0);
+    }
+    return result;
 }
 
 void sr_block_forget(sr_block *block)

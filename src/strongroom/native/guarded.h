@@ -16,7 +16,19 @@
 
 #include "canary.h"
 
-typedef enum sr_backing { SR_BACKING_LOCKED = 0, SR_BACKING_SECRETMEM = 1, SR_BACKING_COUNT } sr_backing;
+typedef enum sr_backing {
+    SR_BACKING_LOCKED = 0,
+    SR_BACKING_SECRETMEM = 1,
+    SR_BACKING_DROPPABLE = 2, /* the system may turn them into zeros, and writes them nowhere */
+    SR_BACKING_PARTIAL = 3,   /* a page of a short file: what lies behind the file's end vanishes when it is written back */
+    SR_BACKING_FILE = 4,      /* a private file's, and written there */
+    SR_BACKING_COUNT
+} sr_backing;
+
+/* Whether the contents may vanish: a sentinel on either side tells, so that no order in which a page may be cleared hides
+ * it. Whether there is a private file behind them. */
+int sr_can_vanish(sr_backing backing);
+int sr_has_file(sr_backing backing);
 
 /* What is asked of the system for each block, one call each. The order is the order of the calls. */
 typedef enum sr_step {
@@ -35,6 +47,7 @@ typedef struct sr_block {
     struct sr_block *next, *previous;
     unsigned char *reservation; /* NULL: holds no memory */
     size_t reserved_size;
+    intptr_t file; /* sr_private_pages, of those that have one */
     unsigned char *pages;
     size_t pages_size;
     unsigned char *data;
@@ -46,6 +59,11 @@ typedef struct sr_block {
      * in a walk. */
     void (*wipe_slots)(const struct sr_block *block, int why);
     sr_outcome outcomes[SR_STEP_COUNT];
+    sr_outcome burned;   /* what the end of its file was refused */
+    int is_ending;       /* whoever destroys it wipes it too */
+    int has_no_canary;   /* until it is wiped again, for not all of it could be, or it could not go: nothing is checked */
+    int is_void;         /* contents that can vanish: there are none, whatever the sentinels say */
+    unsigned renewals;   /* how often contents that can vanish began anew */
     unsigned borne_out; /* the caller's: which promises it has read back from the system */
 } sr_block;
 
@@ -58,13 +76,25 @@ int sr_blocks_begin(sr_error *error);
  * Secret memory that the system refuses is an error in any case. */
 int sr_block_create(sr_block *block, size_t size, sr_backing backing, unsigned required, sr_error *error);
 
+/* What a block is made of, besides its size. */
+typedef struct sr_making {
+    sr_backing backing;
+    unsigned required;     /* as above */
+    unsigned untried;      /* bits of the steps that are not even tried */
+    const char *directory; /* where its file goes, if there is one */
+} sr_making;
+
+/* The same of any backing. A partial page on a file system that does not drop what lies behind a file's end is refused:
+ * sr_os_drops_tails. */
+int sr_block_create_as(sr_block *block, size_t size, const sr_making *making, sr_error *error);
+
 /* The same with `page_count` whole pages, which stay READ_WRITE: for the pool, whose secrets share them. `data` is all
  * of them but the canary at their beginning. */
 int sr_block_create_shared(sr_block *block, size_t page_count, sr_backing backing, unsigned required,
                            void (*wipe_slots)(const sr_block *, int), sr_error *error);
 
-/* The largest size sr_block_create can lay out, in bytes. */
-size_t sr_block_max_size(void);
+/* The largest size that can be laid out, in bytes. */
+size_t sr_block_max_size(sr_backing backing);
 
 /* READ_ONLY or READ_WRITE for the pages between the guards. Here, to become a part of its callers: after a change of
  * protection the TLB may be empty, and every page of code that is needed next is looked up anew. */
@@ -87,29 +117,53 @@ int sr_block_close(sr_block *block, sr_error *error);
  * is zeros already. */
 void sr_block_place(sr_block *block, size_t size);
 
-/* 1 if the canary and the zeros below it are as they were. The block must be readable. */
+/* 1 if canary and zeros are as they were, or as the system leaves what it dropped. The block must be readable. */
 int sr_block_is_intact(const sr_block *block);
 
-/* Check the canary, overwrite everything between the guards with zeros, put the canary back. Makes the pages
- * READ_WRITE and leaves them so. A damaged canary ends the process (sr_blocks_die), after the wiping. */
+/* What became of the contents; only those that can vanish are ever lost. The block must be readable. What was read of them
+ * before this says SR_INTACT was there, if nobody began them anew in between. */
+typedef enum sr_condition { SR_INTACT, SR_LOST, SR_DAMAGED } sr_condition;
+sr_condition sr_block_condition(const sr_block *block);
+
+/* Have a partial page written back now, which empties it: one that waits for that would be written back soon, and one
+ * that is clean has all its time again. Touches none of its bytes; waits for a disk. Nothing to do for others. */
+int sr_block_flush(const sr_block *block, sr_error *error);
+
+/* Begin contents anew that can vanish, as zeros. The block must be READ_WRITE. */
+void sr_block_renew(sr_block *block);
+
+/* Make them what they are after a loss. The block must be READ_WRITE. */
+void sr_block_lose(sr_block *block);
+
+/* Fetch pages that may have to come from a file, and room in it if they are READ_WRITE, which may fail: a touch would be a
+ * fault then. They must be readable. */
+int sr_block_fetch(sr_block *block, sr_error *error);
+
+/* Check the canary, overwrite everything between the guards with zeros, put the canary back: contents that can vanish
+ * begin anew. Makes the pages READ_WRITE and leaves them so. A damaged canary ends the process (sr_blocks_die), after the
+ * wiping. Pages that a file's device does not give back are left out, and block->burned says why; nothing is checked
+ * then. */
 int sr_block_wipe(sr_block *block, sr_error *error);
 
-/* Wipe, then give the memory back. When the system refuses a step, the block keeps its memory and may be
- * destroyed again. */
+/* Wipe, burn the file if there is one, then give the memory back. When the system refuses a step, the block keeps its
+ * memory and may be destroyed again. A file that could not be burned is no such step: block->burned says it. */
 int sr_block_destroy(sr_block *block, sr_error *error);
 
 /* Stop tracking a block whose description is about to go away, memory and all: only after sr_block_destroy
  * was refused. */
 void sr_block_forget(sr_block *block);
 
-/* Wipe every live block of this process, but for those that a pool shares out and files, and leave its pages mapped, as
- * accessible as they were. */
+/* Have what the pages of a private file hold now written there; does nothing to others. Async-signal-safe. */
+void sr_block_write_back(const sr_block *block);
+
+/* Wipe every live block of this process, but for those that a pool shares out and the files of secrets, and leave its pages
+ * mapped, as accessible as they were. What private files hold is overwritten too. */
 void sr_blocks_wipe_all(void);
 
 typedef struct sr_block_totals {
     size_t isolated; /* live blocks that are not shared out, nor files */
     size_t pages_size[SR_BACKING_COUNT]; /* bytes between guards, of all of them */
-    size_t unlocked_size; /* of that, bytes that a policy let pass without a lock */
+    size_t unlocked_size; /* of that, bytes of LOCKED that a policy let pass without a lock */
 } sr_block_totals;
 
 void sr_blocks_count(sr_block_totals *totals);

@@ -94,7 +94,9 @@ void sr_blocks_count(sr_block_totals *totals)
     for (const sr_block *block = live; block != NULL; block = block->next) {
         totals->isolated += block->wipe_slots == NULL;
         totals->pages_size[block->backing] += block->pages_size;
-        totals->unlocked_size += block->outcomes[SR_STEP_LOCK].call != NULL ? block->pages_size : 0;
+        if (block->backing == SR_BACKING_LOCKED && block->outcomes[SR_STEP_LOCK].call != NULL) {
+            totals->unlocked_size += block->pages_size;
+        }
     }
     sr_os_leave(SR_MUTEX_BLOCKS);
 }
@@ -104,13 +106,16 @@ void sr_blocks_wipe_all(void)
     (void)sr_generation(); /* in a child that no handler saw the list is still the parent's: drop it first */
     sr_os_enter(SR_MUTEX_BLOCKS);
     for (sr_block *block = live; block != NULL; block = block->next) {
-        if (block->wipe_slots != NULL) { /* sr_pool_wipe_all and sr_files_wipe_all do that */
+        if (block->wipe_slots != NULL || block->is_ending) { /* sr_pool_wipe_all and sr_files_wipe_all do that */
             continue;
         }
         sr_error ignored; /* each of the others still deserves its turn */
         sr_protection before = block->protection;
         (void)sr_block_wipe(block, &ignored);
         (void)sr_block_protect(block, before, &ignored);
+    }
+    for (const sr_block *block = live; block != NULL; block = block->next) { /* last: it waits for disks */
+        sr_block_write_back(block);
     }
     sr_os_leave(SR_MUTEX_BLOCKS);
 }

@@ -1,4 +1,4 @@
-/* The list of live blocks, as guarded.c and file.c join and leave it. Private to these two and live.c. */
+/* The list of live blocks, as guarded.c and file.c join and leave it. Private to these, backing.c and live.c. */
 #ifndef SR_LIVE_H
 #define SR_LIVE_H
 

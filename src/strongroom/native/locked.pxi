@@ -1,6 +1,32 @@
-# LockedBuffer: the public face of a block. A part of _native.pyx.
+# Locked memory: the sealing key and the rooms of secrets, and LockedBuffer, the public face. A part of _native.pyx.
 
-cdef class LockedBuffer(Block):
+cdef inline int _make_locked(Block block, object size, object backing, object isolated, object policy, object align) except -1:
+    """From a free slot if the last answer of the plan holds here too, else in the slow way."""
+    block.size = _checked_size(size)
+    block.purges = _purges
+    if align is not _UNALIGNED:
+        isolated = _align(block, align, isolated)
+    if (_usual_proven and backing is _AUTO and isolated is None and policy is None
+            and block.size + block.tail <= SR_SLOT_MAX_SIZE and sr_pool_take_ready(
+                block.size + block.tail, _usual_backing, _usual_required, _usual_proven, &block.place)):
+        block.is_slot = True
+        block.kept_in = _usual_backing
+        block.generation = sr_generation()
+    else:
+        _obtain(block, backing, isolated, policy, align)
+    if _sites is not None:
+        _note_site(block)
+    return 0
+
+
+cdef class LockedBlock(Block):
+    """Locked memory that nothing ever stands in for: what the sealing key and opened secrets lie in."""
+
+    def __cinit__(self, size, *, backing=_AUTO, isolated=None, policy=None, align=_UNALIGNED):
+        _make_locked(self, size, backing, isolated, policy, align)
+
+
+cdef class LockedBuffer(AnyBuffer):
     """LockedBuffer(size, *, backing="auto", isolated=None, policy=None, align=1)
 --
 
@@ -55,112 +81,5 @@ Keep bytes in memory that stays out of swap, core dumps, forked children and fre
     Version added: 0.1.
     """
 
-    def copy_from(self, source, offset=0):
-        """Copy bytes into this buffer and leave the source as it is.
-
-        Args:
-            source: Anything with a contiguous buffer, another ``LockedBuffer``, or a ``Secret``.
-            offset: Bytes from the beginning of this buffer. What lies before, and after the source's last byte, stays.
-
-        Raises:
-            ValueError: It does not fit; says both sizes. Nothing was copied.
-            TypeError: The source has no buffer, or the offset is no integer.
-            AccessError: This buffer is frozen.
-            BufferError: The source is not contiguous (NumPy says that as a ValueError), or a buffer of this one is still kept.
-            DestroyedError, ForkedError, PurgedError: There is nothing to write to or to read.
-
-        Does not protect against: the source, which still holds the bytes. ``move_from`` wipes it.
-
-        Version added: 0.1.
-        """
-        if isinstance(source, Keeper):
-            with source.open() as view:
-                self.put(view, offset)
-        else:
-            self.put(source, offset)
-
-    def move_from(self, source, offset=0):
-        """Copy bytes into this buffer, then overwrite the source with zeros.
-
-        Args:
-            source: Anything with a writable contiguous buffer (``bytearray``, ``array``, a View opened with ``"rw"``),
-                or another ``LockedBuffer``.
-            offset: Bytes from the beginning of this buffer. What lies before, and after the source's last byte, stays.
-
-        Raises:
-            ValueError: It does not fit, or is this very buffer. Nothing was copied or wiped.
-            TypeError: The source cannot be written (``bytes``, ``str``, ``Secret``), so nobody can wipe it.
-            AccessError: This buffer is frozen, or the source is.
-            BufferError: The source is not contiguous (NumPy says that as a ValueError), or a buffer of this one is still kept.
-            DestroyedError, ForkedError, PurgedError: There is nothing to write to or to read.
-
-        Does not protect against: copies that were made of the source before: by growing a ``bytearray``, for example.
-
-        Version added: 0.1.
-        """
-        if source is self:
-            raise ValueError("a buffer cannot be moved into itself, nor can a part of it")
-        if isinstance(source, LockedBuffer):
-            with source.open("rw") as view:
-                self.put(view, offset)
-                _wipe_buffer(view)
-            return
-        if isinstance(source, Sealed) or memoryview(source).readonly:
-            raise TypeError(
-                f"{type(source).__name__} cannot be overwritten: copy_from() takes it and leaves the original")
-        if self.holds(source):
-            raise ValueError("a buffer cannot be moved into itself, nor can a part of it")
-        self.put(source, offset)
-        _wipe_buffer(source)
-
-    def guarantees(self):
-        """Ask the operating system what this buffer really has, now.
-
-        Returns:
-            The name of each guarantee and its evidence: ``state`` (verified, requested, unavailable, refused),
-            ``source`` (where that was read) and ``time`` (seconds since the epoch).
-
-        Raises:
-            DestroyedError, ForkedError, PurgedError: There is nothing to ask about.
-
-        Platform notes: read back from ``/proc/self/smaps`` on Linux (about a millisecond), by VirtualQuery and
-        QueryWorkingSetEx on Windows; elsewhere what the calls answered. From the next fork on, in parent and child,
-        what was ``verified`` reads ``requested``: ask again.
-
-        Version added: 0.1.
-        """
-        return _host.collect(self)
-
-    @cython.final
-    cdef int put(self, object source, object offset) except -1:
-        """Copy a buffer's bytes to an offset; they fit or nothing is done."""
-        size = memoryview(source).nbytes
-        start = checked_number(offset, "offset")
-        if start + size > self.size:
-            raise ValueError(f"{size:,} bytes at offset {start:,} do not fit into {self.size:,} bytes")
-        with self.open("rw") as view:
-            view[start:start + size] = source
-        return 0
-
-    @cython.final
-    cdef bint holds(self, object thing) except -1:
-        """Whether a buffer lies in this memory, or reaches into it."""
-        cdef Py_buffer buffer
-        PyObject_GetBuffer(thing, &buffer, PyBUF_FULL_RO)
-        start = <size_t>buffer.buf
-        end = start + <size_t>buffer.len
-        PyBuffer_Release(&buffer)
-        return start < <size_t>self.place.data + self.size and <size_t>self.place.data < end
-
-
-cdef object _is_equal(Keeper mine, object other):
-    """In constant time for equal lengths; what is no memory at all is left to the other's own opinion."""
-    if isinstance(other, str):
-        raise TypeError(f"a {type(mine).__name__} holds bytes: compare it with bytes, not with str")
-    if not (isinstance(other, Keeper) or PyObject_CheckBuffer(other)):
-        return NotImplemented
-    with mine.open() as left:
-        if isinstance(other, Keeper):
-            with other.open() as right:
-                return _compare_digest(left, right)
-        return _compare_digest(left, other)
+    def __cinit__(self, size, *, backing=_AUTO, isolated=None, policy=None, align=_UNALIGNED):
+        _make_locked(self, size, backing, isolated, policy, align)

@@ -29,7 +29,7 @@ cdef void _tell_waiting() noexcept:
                 continue
 
 
-cdef int _obtain(Block block, object backing, object isolated, object policy) except -1:
+cdef int _obtain(Block block, object backing, object isolated, object policy, object align) except -1:
     """What the plan says, on the slow way: with new pages where there is no free slot."""
     global _usual_backing, _usual_required, _usual_proven
     cdef sr_error error
@@ -56,9 +56,18 @@ cdef int _obtain(Block block, object backing, object isolated, object policy) ex
                 break
     if failed and error.call == b"malloc":
         raise MemoryError()
+    is_limit = failed and sr_os_is_lock_limit(&error)
+    note = _host.wait_note(policy, size) if is_limit else ""
+    if backing is _AUTO or backing == _AUTO:
+        found, words = _stand_in(block, failed, policy, align, &error)
+        if found:
+            return 0
+        note = f"{note} {words}".strip()
+        if not failed and block.place.data == NULL:
+            failed = _create(block, is_secretmem, may_fall_back, required, &error)
+    elif is_limit and isinstance(block, LockedBuffer):
+        note = f"{note} {_host.no_stand_in([])}".strip()
     if failed:
-        is_limit = sr_os_is_lock_limit(&error)
-        note = _host.wait_note(policy, size) if is_limit else ""
         raise _host.refusal(error.call.decode(), error.code, is_limit, size, note)
     block.kept_in = block.home().backing
     block.is_doomed = False
@@ -68,6 +77,31 @@ cdef int _obtain(Block block, object backing, object isolated, object policy) ex
         _usual_required = required
         _usual_proven = proven
     return 0
+
+
+cdef object _stand_in(Block block, int failed, object policy, object align, sr_error *error):
+    """Whether something else serves where a LockedBuffer could not be locked, as its policy says; and if not, why."""
+    cdef const sr_error *lock = error
+    cdef list refusals = []
+    if not isinstance(block, LockedBuffer):
+        return False, ""
+    if not failed:
+        lock = &block.home().outcomes[SR_STEP_LOCK]
+    if lock.call == NULL or not (sr_os_is_lock_limit(lock) or lock.call in (b"mlock", b"VirtualLock")):
+        return False, ""
+    call = lock.call.decode()
+    code = lock.code
+    ways = _host.stand_ins(policy, block.size, block.tail, align, refusals)
+    if ways and not failed:
+        block.put_back()
+    for way in ways:
+        refusal = _try(block, way)
+        if refusal is None:
+            _host.verify(block, policy)
+            _host.tell_stand_in(block, call, code)
+            return True, ""
+        refusals.append(refusal)
+    return False, _host.no_stand_in(refusals)
 
 
 cdef bint _is_lasting(const sr_error *error) noexcept:

@@ -7,6 +7,7 @@
 #define _DARWIN_C_SOURCE
 #include "os_pipe.h"
 #include "sr_os.h"
+#include "sr_os_backing.h"
 
 #include <errno.h>
 #include <unistd.h>
@@ -60,5 +61,15 @@ int sr_os_is_locked(void *address, size_t size)
 {
     (void)address;
     (void)size;
+    return 0;
+}
+
+/* madvise(MADV_WILLNEED) says yes whatever becomes of it. */
+int sr_os_fetch(void *address, size_t size, int is_written, sr_error *error)
+{
+    (void)address;
+    (void)size;
+    (void)is_written;
+    (void)error;
     return 0;
 }

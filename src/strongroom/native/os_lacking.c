@@ -9,6 +9,7 @@
  * ProcessSideChannelIsolationPolicy, DisablePageCombine).
  */
 #include "sr_os.h"
+#include "sr_os_backing.h"
 #include "sr_os_file.h"
 
 static int lacking(sr_error *error, const char *call)
@@ -67,4 +68,19 @@ int sr_os_file_path(const sr_memory_file *file, char *path, size_t room, sr_erro
 void sr_os_file_close(sr_memory_file *file)
 {
     (void)file;
+}
+
+int sr_os_droppable(void *address, size_t size, sr_error *error)
+{
+    (void)address;
+    (void)size;
+    return lacking(error, "mmap(MAP_DROPPABLE)");
+}
+
+/* Its space goes back with its last page: it has no name. */
+int sr_os_punch(void *address, size_t size, sr_error *error)
+{
+    (void)address;
+    (void)size;
+    return lacking(error, "madvise(MADV_REMOVE)");
 }

@@ -1,4 +1,5 @@
 /* Sections, views and CryptProtectMemory on Windows, where all of them come from. */
+#include "sr_os_backing.h"
 #include "sr_os_mapping.h"
 
 #include <windows.h>
@@ -138,6 +139,22 @@ int sr_os_unmap_view(void *address, size_t size, sr_error *error)
 int sr_os_flush_view(void *address, size_t size, sr_error *error)
 {
     return FlushViewOfFile(address, size) ? 0 : failed(error, "FlushViewOfFile");
+}
+
+/* A byte of each page through the kernel: what would be EXCEPTION_IN_PAGE_ERROR is an error there. What is read can be
+ * written too: the file has its space since it was made. */
+int sr_os_fetch(void *address, size_t size, int is_written, sr_error *error)
+{
+    size_t page = sr_os_page_size();
+    (void)is_written;
+    for (size_t i = 0; i < size; i += page) {
+        unsigned char first;
+        if (sr_os_copy(&first, (unsigned char *)address + i, 1, error) != 0) {
+            return -1;
+        }
+        sr_os_wipe(&first, 1);
+    }
+    return 0;
 }
 
 /* ---- CryptProtectMemory ---- */

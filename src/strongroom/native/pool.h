@@ -24,6 +24,9 @@
 #include "arena.h"
 #include "guarded.h"
 
+/* Those that slots are made of come first in sr_backing: what vanishes or has a file is for blocks of their own. */
+#define SR_POOL_BACKINGS (SR_BACKING_SECRETMEM + 1)
+
 /* Larger secrets get pages of their own: of a page three such slots remain, and the loss grows from there. */
 #define SR_SLOT_MAX_SIZE 1024
 

@@ -11,7 +11,7 @@ const uint32_t sr_slot_fits[SR_SLOT_KINDS] = {16, 32, 64, 128, 256, 512, SR_SLOT
 /* Steps without which pages are the worse choice, even for those who do not require them. */
 #define WANTED (1u << SR_STEP_LOCK | 1u << SR_STEP_NO_DUMP | 1u << SR_STEP_NOT_IN_CHILD)
 
-#define ROWS (SR_BACKING_COUNT * SR_SLOT_KINDS)
+#define ROWS (SR_POOL_BACKINGS * SR_SLOT_KINDS)
 
 static sr_shard shards[SR_POOL_SHARDS];
 

@@ -25,7 +25,7 @@ typedef struct sr_row {
 } sr_row;
 
 typedef struct sr_shard {
-    sr_row rows[SR_BACKING_COUNT][SR_SLOT_KINDS];
+    sr_row rows[SR_POOL_BACKINGS][SR_SLOT_KINDS];
     uint64_t generation;
     char apart[128]; /* two cache lines, which are fetched as one: else each thread's writing slows the others down */
 } sr_shard;

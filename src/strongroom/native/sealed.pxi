@@ -17,7 +17,7 @@ cdef Block _take_room(size_t size):
             room.place.data = room.pages.data
             room.size = size
             return room
-    room = Block(size, isolated=True)
+    room = LockedBlock(size, isolated=True)
     room.require_usable()  # making it may have run code that forked, or purged
     if sr_block_protect(room.pages, SR_READ_WRITE, &error):
         _raise(&error)

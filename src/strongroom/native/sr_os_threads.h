@@ -13,11 +13,12 @@
 unsigned sr_os_thread_turn(void);
 
 /* Every native mutex there is, in the order in which the at-fork handler takes them. All are leaves: no other mutex and
- * no Python while one is held, only memory calls that end by themselves; and no heap, but for a child that drops what
- * describes its parent's arenas. */
+ * no Python while one is held, only memory calls that end by themselves (SR_MUTEX_FILES: a disk's); and no heap, but for a
+ * child that drops what describes its parent's arenas. */
 typedef enum sr_mutex {
-    SR_MUTEX_BLOCKS = 0,
-    SR_MUTEX_POOL = 1,    /* the first of SR_POOL_SHARDS */
+    SR_MUTEX_FILES = 0, /* while a private file is made, on a disk: a fork that waits for it holds none of the others */
+    SR_MUTEX_BLOCKS = 1,
+    SR_MUTEX_POOL = 2,    /* the first of SR_POOL_SHARDS */
     SR_MUTEX_REGIONS = SR_MUTEX_POOL + SR_POOL_SHARDS, /* the first of several: each region has one, by turns */
     SR_MUTEX_COUNT = SR_MUTEX_REGIONS + 32 /* more cost each fork two calls; fewer, and regions wait for each other */
 } sr_mutex;

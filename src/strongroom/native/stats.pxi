@@ -6,7 +6,7 @@ cdef enum:
 
 
 cdef str _backing_name(sr_backing backing):
-    return "secretmem" if backing == SR_BACKING_SECRETMEM else "locked"
+    return BACKINGS[<int>backing]
 
 
 def memory_held():

@@ -10,6 +10,8 @@ cdef class Use:
     cdef Sealed sealed    # None for a plain buffer
     cdef Py_ssize_t exports    # buffers that Views of this use handed out and that are not given back yet
     cdef bint writable
+    cdef bint is_filling       # it is what brings vanished contents back
+    cdef unsigned renewals     # how often these had begun anew when it was entered
     cdef Phase phase
     cdef long thread           # the one that entered, while this holds a room
     cdef PyObject *held_before
@@ -57,6 +59,8 @@ cdef class Access(Use):
             view = _new_view(self)
             if self.sealed is not None:
                 self.block = _enter_room(self.sealed)
+            elif sr_can_vanish(<sr_backing>self.block.kept_in):
+                _enter_vanishing(self)
             else:
                 self.block.enter(self.writable)
             self.phase = OPEN
@@ -70,22 +74,23 @@ cdef class Access(Use):
         return view
 
     def __exit__(self, kind, value, traceback):
-        cdef bint was_purged
         cdef Block block = self.block
+        cdef bint is_good
         if self.phase != OPEN:
             return
-        was_purged = block.purges != _purges
+        is_good = block.purges == _purges and block.generation == sr_generation() and not (
+            sr_can_vanish(<sr_backing>block.kept_in) and _has_vanished(self))
         if value is not None:  # an exception already on its way is never replaced
             try:
                 self.end()
             except BaseException as error:
                 _report(error)
+            if not is_good:
+                _add_verdict(value, block)
             return
         self.end()
-        if was_purged:
-            raise PurgedError("purge() wiped this memory while it was in use: discard what was computed from it")
-        if block.generation != sr_generation():
-            raise ForkedError("this block was entered before a fork: its memory is not in this child")
+        if not is_good:
+            raise _verdict(block)
         if self.exports:
             raise block.still_kept("was kept past the block that opened it")
 
@@ -142,6 +147,27 @@ cdef class Access(Use):
         if self.block.generation != sr_generation():
             raise ForkedError("this View was made before a fork: its memory is not in this child")
         return 0
+
+
+cdef object _verdict(Block block):
+    """What to raise at the end of a block whose memory was not what it seemed."""
+    if block.purges != _purges:
+        return PurgedError("purge() wiped this memory while it was in use: discard what was computed from it")
+    if block.generation != sr_generation():
+        return ForkedError("this block was entered before a fork: its memory is not in this child")
+    return ContentsLostError(
+        f"the system dropped the contents of this {type(block).__name__} while a block had it open: discard what was "
+        "computed from it")
+
+
+cdef int _add_verdict(object error, Block block) except -1:
+    """To an exception that is on its way, as a note."""
+    verdict = _verdict(block)
+    try:
+        error.add_note(f"besides, {type(verdict).__name__}: {verdict}")
+    except Exception as refused:  # a class of the user's own may have another add_note, or none
+        _report(refused)
+    return 0
 
 
 def holds_room():

@@ -16,7 +16,7 @@ import os
 
 from strongroom import _native
 from strongroom._loading import have_forks_wait
-from strongroom.buffers import LockedBuffer
+from strongroom._native import LockedBlock
 from strongroom.exceptions import StrongroomError
 
 try:
@@ -50,7 +50,7 @@ class _Hand:
         os.set_blocking(self.writer, False)
         if hasattr(fcntl, "F_SETPIPE_SZ") and fcntl.fcntl(self.writer, fcntl.F_GETPIPE_SZ) < size:
             fcntl.fcntl(self.writer, fcntl.F_SETPIPE_SZ, size)
-        with LockedBuffer(size) as buffer, buffer.open("rw") as masked:
+        with LockedBlock(size) as buffer, buffer.open("rw") as masked:
             start, listed, self.keys = 0, self.keys, []
             for key in listed:
                 part = slice(start, start + key[1])
@@ -65,7 +65,7 @@ class _Hand:
     def take(self) -> None:
         start = 0
         for number, size, taken in self.keys:
-            block = LockedBuffer(taken, isolated=True)
+            block = LockedBlock(taken, isolated=True)
             with block.open("rw") as view:
                 if os.readv(self.reader, [view[:size]]) != size:
                     raise OSError("the pipe ended")

@@ -1,6 +1,6 @@
 """The keys that secrets are sealed under, and the cipher that does it.
 
-A key is random bytes in a ``LockedBuffer``, drawn when the first secret of its kind is made: again in each forked
+A key is random bytes in locked memory, drawn when the first secret of its kind is made: again in each forked
 child, again after ``purge()`` and by ``rekey()``. It is resident and readable by this process as long as there are
 secrets under it; everything sealed depends on nobody else reading it.
 
@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from strongroom import _native
 from strongroom._loading import forks_wait, have_forks_wait
-from strongroom.buffers import LockedBuffer
+from strongroom._native import LockedBlock
 from strongroom.secret import engines, forking
 
 __all__ = ["draw_key", "rekey"]
@@ -30,7 +30,7 @@ def draw_key(kind: int) -> None:
         forking.prepare()
     have_forks_wait()
     hashing = engines.hash_address() if kind & _native.SHIELDED_KEY else 0
-    block = LockedBuffer(_native.key_memory_size(kind), isolated=True)  # between guard pages
+    block = LockedBlock(_native.key_memory_size(kind), isolated=True)  # between guard pages
     with forks_wait:
         for candidate in engines.candidates():
             if _native.begin_key(block, kind, *candidate, hashing):
@@ -58,7 +58,7 @@ def rekey() -> None:
     Version added: 0.1.
     """
     for kind in _native.key_kinds():
-        block = LockedBuffer(_native.key_memory_size(kind), isolated=True)
+        block = LockedBlock(_native.key_memory_size(kind), isolated=True)
         with forks_wait:
             _native.replace_key(block, kind)
 

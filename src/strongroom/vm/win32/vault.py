@@ -58,7 +58,7 @@ class Vault:
         self._fail_unless_sound()
         self._kept: dict[bytes, bytes] = {}
         self._used: OrderedDict[bytes, bytes] = OrderedDict()
-        self._key = _native.Block(_native.KEY_SIZE)
+        self._key = _native.LockedBlock(_native.KEY_SIZE)
         with self._key.open("rw") as view:
             _native.fill_random(view)
 

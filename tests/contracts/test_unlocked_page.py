@@ -1,0 +1,78 @@
+"""docs/unlocked.md, and the tables about what nothing locks: what they say is what the code has."""
+
+import mmap
+import re
+from pathlib import Path
+
+import pytest
+
+import needs
+import strongroom
+from strongroom import Policy, VolatileBuffer, _native
+from strongroom.buffers import planning
+
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+PAGE = (DOCS / "unlocked.md").read_text(encoding="utf-8")
+
+
+def table(page: str, heading: str) -> dict[str, list[str]]:
+    """The first table behind a heading: its first column, and the cells beside each."""
+    lines = page.partition(heading)[2].split("\n")
+    first = next(number for number, line in enumerate(lines) if line.startswith("|"))
+    rows = []
+    for line in lines[first:]:
+        if not line.startswith("|"):
+            break
+        rows.append([cell.strip() for cell in line.split("|")[1:-1]])
+    return {cells[0]: cells[1:] for cells in rows}
+
+
+@pytest.mark.skipif(mmap.PAGESIZE != 4096, reason="needs pages of 4 KiB: the page speaks of these")
+def test_the_sizes_are_the_code() -> None:
+    """The most bytes of each kind, and the error that names both."""
+    sizes = table(PAGE, "## The three kinds")["most bytes (pages of 4 KiB)"]
+    assert sizes[:2] == [f"{_native.VOLATILE_MAX_SIZES[kind]:,}" for kind in ("droppable", "partial")]
+    with pytest.raises(ValueError, match="there is one page") as refusal:
+        VolatileBuffer(5000)
+    assert f"`ValueError: {str(refusal.value).partition(', not')[0]}`" in table(PAGE, "## At three in the morning")
+
+
+@pytest.mark.parametrize(("kind", "backings"), [("Volatile", ("droppable", "partial")), ("File", ("file",))])
+def test_what_they_require_by_default_is_the_code(
+    kind: str, backings: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """docs/policy.md has it for each system."""
+    cells = table((DOCS / "policy.md").read_text(encoding="utf-8"), "require by default what is left")
+    for platform, cell in zip(("linux", "darwin", "windows"), cells[f"`{kind}Buffer`"], strict=True):
+        monkeypatch.setattr(planning, "_DEFAULT", planning.DEFAULT_REQUIRE[platform])
+        for backing in backings:
+            assert set(re.findall("[A-Z_]{2,}", cell)) == planning.unlocked_requires(Policy(), backing), platform
+
+
+def test_the_three_kinds_are_all_that_nothing_locks() -> None:
+    """Each backing that there is has a row in docs/buffers.md, each that nothing locks a column here."""
+    rows = table((DOCS / "buffers.md").read_text(encoding="utf-8"), "and in `stats()`.")
+    assert {row.strip('`"') for row in list(rows)[2:]} == set(_native.BACKINGS)
+    (heading,) = [line for line in PAGE.split("\n") if line.startswith("| | `droppable` | `partial` | `file` |")][:1]
+    assert re.findall("`([a-z]+)`", heading) == list(_native.BACKINGS)[2:]
+
+
+@needs.unix
+def test_a_directory_that_is_not_there_is_in_the_table() -> None:
+    """By the name of the call that failed."""
+    rows = " ".join(table(PAGE, "## At three in the morning"))
+    with pytest.raises(strongroom.SystemCallError) as nowhere:
+        strongroom.FileBuffer(1, "/nowhere/at/all")
+    assert f"`{nowhere.value.call}: ...`" in rows.replace("SystemCallError: ", "")
+
+
+def test_the_error_of_whoever_opens_what_it_fills_is_quoted() -> None:
+    """The page has the message up to its colon."""
+    try:
+        VolatileBuffer(8).destroy()
+    except strongroom.UnsupportedError as error:
+        pytest.skip(f"needs memory that may vanish: {error}")
+    buffer = VolatileBuffer(8, rebuild=lambda _view: buffer.read_into(bytearray(8)))
+    with pytest.raises(strongroom.AccessError) as own:
+        buffer.read_into(bytearray(8))
+    assert f"`AccessError: {str(own.value).partition(':')[0]}`" in table(PAGE, "## At three in the morning")
