@@ -5,7 +5,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from bench import ciphers, footprint, ours, pool, second, sodium, startup
+from bench import ciphers, footprint, ours, pool, second, sodium, startup, unlocked
 from bench.helper import Helper, build
 from bench.rows import Contender, Group, SkipError, time_group
 from bench.timing import Loop
@@ -177,6 +177,32 @@ def _allocate(helper: Callable[[], Helper], rounds: int) -> Group:
     return time_group("allocate", f"allocate {SIZE} B and destroy them, isolated", contenders, rounds)
 
 
+def _unlocked(rounds: int) -> list[Group]:
+    """What needs no lock: made and destroyed, opened, and made in a private file."""
+    making = [_contender("mmap", "Python's mmap of a page, written to, closed", unlocked.map_touch_and_close)]
+    kinds: tuple[unlocked.Kind, ...] = ("droppable", "partial")
+    for backing in kinds:
+
+        def in_python(backing: unlocked.Kind = backing) -> Loop:
+            return unlocked.make_and_destroy_volatile(SIZE, backing)
+
+        making.append(_contender(f"strongroom-{backing}", f"strongroom VolatileBuffer ({backing})", in_python))
+    opening = [
+        _contender("memoryview", "with memoryview(mmap)", unlocked.read_mapped),
+        _contender("droppable", "strongroom VolatileBuffer", lambda: unlocked.open_read_close_volatile(SIZE)),
+        _contender("locked", "strongroom LockedBuffer, isolated", lambda: ours.open_read_close(SIZE, "locked")),
+    ]
+    burning = [
+        _contender("mmap", "TemporaryFile, mmap, zeros, flush, closed", unlocked.map_file_and_flush),
+        _contender("file", "strongroom FileBuffer", lambda: unlocked.make_and_destroy_file(SIZE)),
+    ]
+    return [
+        time_group("volatile", f"make {SIZE} B that may vanish and destroy them", making, rounds),
+        time_group("volatile-open", "open droppable pages to read, read one byte, close them", opening, rounds),
+        time_group("file", f"make {SIZE} B in a private file and burn it; waits for the disk", burning, rounds),
+    ]
+
+
 def _regions(helper: Callable[[], Helper], rounds: int) -> Group:
     contenders = [
         _contender("bare", "mmap, mprotect, munmap in C", lambda: helper().reserve_commit_release(REGION_SIZE)),
@@ -218,6 +244,7 @@ def run(effort: Effort, tell: Callable[[str], None]) -> list[Group]:
         "sealing": lambda: _sealing(effort.rounds),
         "sealed by the second engine": lambda: second.measure(effort.rounds),
         "allocate": lambda: _allocate(helper, effort.rounds),
+        "what needs no lock": lambda: _unlocked(effort.rounds),
         "regions": lambda: _regions(helper, effort.rounds),
         "second thread": lambda: _second_thread(helper, effort.rounds),
         "startup": lambda: startup.measure(effort.processes),

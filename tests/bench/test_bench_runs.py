@@ -27,14 +27,21 @@ GROUPS = {
     "second-open": "bare strongroom",
     "second-seal": "bare strongroom",
     "allocate": "libsodium bare-locked strongroom-locked bare-secretmem strongroom-secretmem",
+    "volatile": "mmap strongroom-droppable strongroom-partial",
+    "volatile-open": "memoryview droppable locked",
+    "file": "mmap file",
     "regions": "bare strongroom mmap",
     "second-thread": "bare strongroom strongroom-slot strongroom-sealed",
     "startup": "bare strongroom first-secret",
     "footprint": "bytes strongroom buffer locked",
 }
 
-#: What an ordinary machine may lack: a C compiler, secret memory, a second CPU, a peer, room in the lock limit.
-MAY_BE_MISSING = ("libsodium", "bare", "aesgcm", "secretmem", "second-", "pool", "slots-live")
+#: What an ordinary machine may lack: a C compiler, secret memory, a second CPU, a peer, room in the lock limit,
+#: droppable pages, a directory for temporary files that is not in memory.
+MAY_BE_MISSING = (
+    *("libsodium", "bare", "aesgcm", "secretmem", "second-", "pool", "slots-live"),
+    *("droppable", "partial", "file/"),
+)
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the bench needs Linux")
 

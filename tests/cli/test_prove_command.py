@@ -94,7 +94,9 @@ def test_schema_and_program_use_the_same_words() -> None:
     schema = json.loads(SCHEMA.read_text())
     assert set(schema["$defs"]["word"]["enum"]) == set(model._SEVERITY)
     assert schema["$defs"]["trial"]["properties"]["id"]["enum"] == list(model.ROW_TITLES)
-    assert schema["$defs"]["trial"]["properties"]["cells"]["required"] == list(model.KINDS)
+    cells = schema["$defs"]["trial"]["properties"]["cells"]
+    assert list(cells["properties"]) == [*model.KINDS, *(row[1] for row in dict.fromkeys(model.ROW_KINDS.values()))]
+    assert cells["required"] == [model.ORDINARY]
     assert schema["properties"]["schema"]["const"] == report_json.SCHEMA
 
 
@@ -107,6 +109,16 @@ def test_the_manual_explains_every_word_row_and_exit_code() -> None:
         assert title in text, title
     for option in ("--json", "--wide", "--no-changes", "--only", "--folder", "--restore"):
         assert option in text, option
+
+
+def test_the_numbers_of_trials_and_attacks_in_prose() -> None:
+    """README and changelog count the trials as the program does, and the manual's table has every row."""
+    count = {8: "eight"}[len(model.TRIALS)]
+    for name in ("README.md", "CHANGELOG.md"):
+        assert f"{count} trials" in (ROOT / name).read_text(encoding="utf-8"), name
+    sample = (ROOT / "docs" / "prove.md").read_text(encoding="utf-8").split("```")[1]
+    assert [title for title in model.ROW_TITLES.values() if f"\n{title}  " not in sample] == []
+    assert max(len(line) for line in sample.splitlines()) <= 80
 
 
 @pytest.mark.parametrize("arguments", [["--nonsense"], ["--only", "nothing"], ["surplus"]])

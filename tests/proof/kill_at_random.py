@@ -3,8 +3,8 @@
     python tests/proof/kill_at_random.py [--moments 30] [--seed N]
 
 Each run is started, left alone for a random part of its length, and sent SIGINT, SIGTERM or SIGKILL. Then the
-machine itself is asked: /proc/swaps, core_pattern, zswap, control groups, processes, folders, journals. As root
-everything is at stake; without root only processes and folders.
+machine itself is asked: /proc/swaps, mounts, loop devices, core_pattern, zswap, control groups, processes, folders,
+journals. As root everything is at stake; without root only processes and folders.
 
 So that prove has all its changes to make, the script itself, as root, switches zswap on and pipes cores to a program
 for as long as it runs, and puts that back.
@@ -60,12 +60,23 @@ def _groups() -> Iterator[str]:
         yield from (f"control group {parent}/{name}" for name in folders if name.startswith(_WORK))
 
 
+def disks() -> Iterator[str]:
+    for line in Path("/proc/self/mountinfo").read_text().splitlines():
+        if _WORK in line:
+            yield f"mount {line.split()[4]}"
+    for behind in Path("/sys/block").glob("loop*/loop/backing_file"):
+        with contextlib.suppress(OSError):  # let go of meanwhile
+            if _WORK in (path := behind.read_text().strip()):
+                yield f"loop device of {path}"
+
+
 def leftovers(before: dict[str, str], journals: list[Path]) -> list[str]:
     """Everything that a run left on this machine, in words."""
     left = [line.split()[0] for line in Path("/proc/swaps").read_text().splitlines() if _WORK in line]
     left += [f"{path} is {value!r}" for path, value in settings().items() if before[path] != value]
     left += _processes()
     left += _groups()
+    left += disks()
     for folder in {"/var/tmp", "/var/lib", "/tmp", "/", tempfile.gettempdir()}:
         left += [str(path) for path in Path(folder).glob(_WORK + "*")]
     for place in journals:

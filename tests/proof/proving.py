@@ -99,6 +99,14 @@ def swap_or_skip() -> None:
         pytest.skip("needs CAP_SYS_ADMIN and a folder on ext4, xfs or btrfs for a swap file: run outside a container")
 
 
+def disk_or_skip() -> None:
+    """Skip unless this root may make, attach and mount a disk image (in most containers it may not)."""
+    from strongroom.prove import disk, machine
+
+    if needs := disk.needs(machine.Machine(), "/var/tmp", no_changes=False):
+        pytest.skip(f"{needs}: a disk image of prove's own, as root outside a container, with e2fsprogs installed")
+
+
 def looks_like_a_tracer(text: str) -> list[str]:
     """Every run of 24 or more characters of the tracers' alphabet with both cases and a digit in it."""
     runs = re.findall(r"[A-Za-z0-9_-]{24,}", text)

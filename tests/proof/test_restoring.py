@@ -54,8 +54,8 @@ def janitor_of(pid: int) -> int | None:
         return None
 
 
-def start() -> subprocess.Popen[bytes]:
-    return subprocess.Popen(killing.command(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+def start(*arguments: str) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(killing.command(*arguments), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
 def test_restore_after_both_died() -> None:
@@ -88,6 +88,28 @@ def _is_change(item: str) -> bool:
 def _left(before: dict[str, str]) -> list[str]:
     found: list[str] = killing.leftovers(before, killing.journal_folders())
     return found
+
+
+@pytest.mark.parametrize("is_janitor_killed", [False, True], ids=["by the janitor", "by restore"])
+def test_a_mounted_disk_goes(is_janitor_killed: bool) -> None:
+    """Killed while the disk is mounted: mount, loop device and image go, whoever is left to see to it."""
+    proving.disk_or_skip()
+    before = killing.settings()
+    process = start("--only", "mapped", "--only", "partial")
+    try:
+        janitor = wait_for(lambda: janitor_of(process.pid))
+        wait_for(lambda: any(item.startswith("mount ") for item in killing.disks()))
+        if is_janitor_killed:
+            os.kill(janitor, signal.SIGKILL)
+    finally:
+        process.kill()
+        process.wait()
+    if is_janitor_killed:
+        time.sleep(0.05)  # the victims die with it, and would be gone by the time somebody restores
+        assert {item.split()[0] for item in _left(before)} >= {"mount", "loop"}
+        restored = subprocess.run(killing.command("--restore"), capture_output=True, text=True, timeout=60, check=False)
+        assert restored.returncode == 0, restored.stderr
+    assert killing.settle(before, killing.journal_folders()) == []
 
 
 def test_restore_leaves_a_living_run_alone() -> None:
@@ -132,10 +154,11 @@ def test_announced_before_anything_is_done() -> None:
         assert not os.path.exists(what.directory.path)
         assert what.cgroup is None or not os.path.exists(what.cgroup.path)
         assert what.swap is None or what.swap.path not in Path("/proc/swaps").read_text()
+        assert what.disk is None or not os.path.exists(what.disk.path)
         for change in (what.core_pattern, what.zswap):
             assert change is None or Path(change.path).read_text().strip() == change.original
 
-    rows = runner.run(plan.Options(only=("freed", "swapped")), announce, lambda _: None)
+    rows = runner.run(plan.Options(only=("freed", "swapped", "mapped")), announce, lambda _: None)
     assert rows
     assert len(seen) == 1
     assert "strongroom-prove-" in seen[0]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from strongroom.prove import model
@@ -55,7 +57,7 @@ def test_what_could_not_be_made_is_not_tried() -> None:
     assert cell.text == "not tried (needs a kernel)"
 
 
-@pytest.mark.parametrize("row", ["swapped", "core", "fork-child", "fork-swap", "freed"])
+@pytest.mark.parametrize("row", [row_id for row_id in model.ROW_TITLES if not row_id.startswith("reader-")])
 def test_only_readers_are_excused(row: str) -> None:
     """Swap, cores, children and freed memory excuse nothing, whatever the backing."""
     assert model.exposures(row, {"locked": Backing("anonymous", "locked")}) == {}
@@ -70,6 +72,80 @@ def test_an_excuse_needs_the_librarys_own_word() -> None:
     }
     assert model.exposures("reader-user", {"secret-open": lying, "locked": lying}) == {}
     assert model.exposures("reader-root", {"secret-open": Backing("secretmem", "secretmem")}) == {}
+
+
+FILE_ROW = {"kinds": model.kinds_of("mapped-file")}
+
+
+def test_an_own_file_is_all_there_may_be() -> None:
+    """`own file` needs every copy to be in that file, a control and a complete search; one copy elsewhere is a leak."""
+    two = {"ordinary": FOUND, "file": FOUND}
+    assert words(two, own={"file": 2}, **FILE_ROW) == {"ordinary": "LEAKED", "file": "own file"}
+    assert words(two, own={"file": 1}, **FILE_ROW)["file"] == "LEAKED"
+    assert words(two, own={}, **FILE_ROW)["file"] == words(two, **FILE_ROW)["file"] == "LEAKED"
+    assert words(two, own={"file": 2}, has_control=False, **FILE_ROW)["file"] == "no control"
+    assert words(two, own={"file": 2}, is_complete=False, **FILE_ROW)["file"] == "not tried"
+    assert words({"ordinary": FOUND, "file": NOTHING}, own={"file": 0}, **FILE_ROW)["file"] == "held"
+
+
+def test_a_trial_may_ask_more_of_its_control() -> None:
+    """Where one ordinary copy somewhere is not enough, the trial says itself whether all have arrived."""
+    found = {"ordinary": FOUND, "partial": NOTHING}
+    kinds = model.kinds_of("partial-page")
+    assert words(found, kinds=kinds, has_control=False)["partial"] == "no control"
+    assert words(found, kinds=kinds, has_control=True)["partial"] == "held"
+    assert words(found | {"partial": HALF}, kinds=kinds, has_control=False)["partial"] == "LEAKED"
+
+
+@pytest.mark.parametrize(
+    ("before", "is_gone", "is_noticed", "after"),
+    [
+        ("held", True, True, "held"),
+        ("held", True, False, "UNNOTICED"),
+        ("held", False, False, "not tried"),
+        ("held", False, True, "not tried"),
+        ("no control", True, False, "UNNOTICED"),
+        ("no control", True, True, "no control"),
+        ("not tried", True, False, "UNNOTICED"),
+        ("not tried", False, False, "not tried"),
+        ("LEAKED", True, True, "LEAKED"),
+        ("LEAKED", True, False, "LEAKED"),
+    ],
+)
+def test_held_needs_a_loss_that_was_noticed(before: str, is_gone: bool, is_noticed: bool, after: str) -> None:
+    """Memory that may vanish is held only if it vanished and the library said so; a copy is a leak all the same."""
+    cell = model.demand_loss(model.Cell(before), is_gone=is_gone, is_noticed=is_noticed)
+    assert cell.word == after
+
+
+def forced(**changes: Any) -> Any:
+    """What an attack on disk and swap found: everything as it should be, but for the changes."""
+    pytest.importorskip("fcntl", reason="needs a Unix")
+    from strongroom.prove.trials import mapped
+    from strongroom.prove.victim.vanishing import MAPPED
+
+    disk = Finding(whole=2, where={MAPPED: 1, "the file of 512 bytes": 1})
+    given: dict[str, Any] = {
+        "disk": {"ordinary": disk, "file": FOUND},
+        "swap": {"ordinary": FOUND, "file": NOTHING},
+        "blocks": {},
+        "is_complete": True,
+        "details": {},
+    }
+    return mapped.Forced(**(given | changes))
+
+
+def test_each_control_must_have_arrived_where_it_belongs() -> None:
+    """A copy in another file, or in the swap file only, is no control of the experiment with that file."""
+    both = ("the mapped file", "the file of 512 bytes")
+    assert forced().has_control(*both)
+    assert forced().findings["ordinary"].copies == 4
+    one = {"ordinary": Finding(whole=1, where={"the mapped file": 1})}
+    assert forced(disk=one).has_control("the mapped file")
+    assert not forced(disk=one).has_control(*both)
+    assert not forced(swap={"ordinary": NOTHING}).has_control("the mapped file")
+    assert forced(swap=None).has_control("the mapped file")
+    assert not forced(disk={"ordinary": Finding(whole=9, where={"the disk, outside the files": 9})}).has_control(*both)
 
 
 def row(findings: dict[str, Finding], **changes: object) -> Row:
@@ -89,6 +165,11 @@ def test_exit_codes() -> None:
     assert model.exit_code([held, model.not_tried("core", "a look", is_incomplete=True)]) == 3
     assert model.exit_code([skipped]) == 3
     assert model.exit_code([]) == 3
+    lost = Row("droppable", {"ordinary": model.Cell("LEAKED"), "droppable": model.Cell("UNNOTICED")})
+    assert model.exit_code([held, lost]) == 1
+    assert (
+        model.exit_code([Row("mapped-file", {"ordinary": model.Cell("LEAKED"), "file": model.Cell("own file")})]) == 0
+    )
 
 
 def test_the_strongroom_column_shows_the_worse_of_open_and_at_rest() -> None:
@@ -96,6 +177,8 @@ def test_the_strongroom_column_shows_the_worse_of_open_and_at_rest() -> None:
     assert row({"ordinary": FOUND, "secret-open": FOUND}).strongroom.word == "LEAKED"
     assert row({"ordinary": FOUND, "secret-at-rest": HALF}).strongroom.word == "LEAKED"
     assert row({"ordinary": FOUND}).strongroom.word == "held"
+    cells = judge({"ordinary": FOUND, "file": HALF}, missing={}, is_complete=True, exposed={}, **FILE_ROW)  # type: ignore[arg-type]
+    assert Row("mapped-file", cells).strongroom.word == "LEAKED"
 
 
 @pytest.mark.parametrize(("swapped", "word"), [(0, "held"), (4096, "not tried"), (None, "not tried")])
@@ -120,15 +203,14 @@ def test_swap_is_believed_only_if_our_own_tracers_were_locked(attacker: bool, ow
     """Tracers that prove or its attacker could not lock may be in the swap file themselves."""
     pytest.importorskip("fcntl", reason="needs a Unix")
     from types import SimpleNamespace
-    from typing import Any
 
     from strongroom.prove.trials import swapped as trial
 
     told = {"is_complete": True, "is_locked": attacker, "pages_elsewhere": 0}
     bench: Any = SimpleNamespace(
         plan=SimpleNamespace(swap=SimpleNamespace(path="/swap")), push_out=lambda *_, **__: None,
-        attack=lambda *_, **__: dict(told), findings=lambda _: {"ordinary": FOUND},
+        attack=lambda *_, **__: dict(told), findings=lambda *_: {"ordinary": FOUND},
     )  # fmt: skip
-    tracers: Any = SimpleNamespace(is_locked=own)
+    tracers: Any = SimpleNamespace(is_locked=own, kinds=model.KINDS)
     result, _ = trial.raw_scan(bench, tracers, [("victim", 1)])
     assert result["is_locked"] is result["is_complete"] is (attacker and own)

@@ -47,10 +47,10 @@ def assert_nothing_leaked(row: dict[str, Any]) -> None:
     assert cells["ordinary"]["word"] == "LEAKED"
     assert cells["ordinary"]["copies"] + cells["ordinary"]["half_copies"] > 0
     is_reader = row["id"].startswith("reader-")
-    for kind in STRONGROOM:
+    for kind in list(cells)[1:]:
         cell = cells[kind]
         may_be_read = is_reader and (cell["backing"] == "anonymous" or kind == "secret-at-rest")
-        allowed = {"held", "exposed"} if may_be_read else {"held"}
+        allowed = {"held", "exposed"} if may_be_read else {"own file"} if row["id"] == "mapped-file" else {"held"}
         if cell["word"] == "not tried":
             assert re.search("lock limit|kernel", cell["needs"]), (row["id"], kind, cell)
         else:
@@ -59,16 +59,18 @@ def assert_nothing_leaked(row: dict[str, Any]) -> None:
             assert cell["copies"] == cell["half_copies"] == 0
 
 
-def test_root_sees_all_seven_attacks() -> None:
+def test_root_sees_all_eleven_attacks() -> None:
     """As root every attack runs, finds the ordinary copy, and does not find strongroom's."""
     proving.swap_or_skip()
     run = as_we_are()
     assert run.code == 0, run.out + run.err
     assert list(run.rows) == [
-        "swapped", "core", "reader-user", "reader-root", "fork-child", "fork-swap", "freed",
+        "swapped", "core", "reader-user", "reader-root", "fork-child", "fork-swap", "freed", "mapped-file",
+        "mapped-file-deleted", "partial-page", "droppable",
     ]  # fmt: skip
+    lacking = "ptrace_scope|CAP_SYS_PTRACE|core limit|mkfs.ext4|/dev/loop|disk image, which failed: .*permitted|6.11"
     for row in run.rows.values():
-        if row["needs"] is None or not re.search("ptrace_scope|CAP_SYS_PTRACE|core limit", row["needs"]):
+        if row["needs"] is None or not re.search(lacking, row["needs"]):
             assert_nothing_leaked(row)
             assert row["attack"]["is_complete"] is True
 
@@ -84,6 +86,30 @@ def test_a_locked_buffer_is_really_read_by_another_process() -> None:
     assert row["cells"]["locked"]["copies"] == 1
 
 
+def test_own_files_and_losses_are_told_in_json() -> None:
+    """strongroom's own kinds: what they are made of by the kernel's word, where copies lay, and what became of them."""
+    proving.swap_or_skip()
+    proving.disk_or_skip()
+    run = as_we_are()
+    rows = run.rows
+    if rows["mapped-file"]["needs"]:
+        pytest.skip(rows["mapped-file"]["needs"])
+    assert rows["mapped-file"]["cells"]["file"]["where"] == {"its own file": 1}
+    assert [rows[name]["cells"][kind]["backing"] for name, kind in (
+        ("mapped-file", "file"), ("partial-page", "partial"),
+    )] == ["file", "file"]  # fmt: skip
+    assert rows["partial-page"]["attack"]["loss"] == "lost, and noticed"
+    for name in ("mapped-file", "mapped-file-deleted", "partial-page"):
+        ordinary = rows[name]["cells"]["ordinary"]["where"]
+        assert ordinary["the mapped file"] == ordinary["the file of 512 bytes"] == 1
+        assert rows[name]["attack"]["swap_was_searched"] is True
+        assert rows[name]["attack"]["scanned_size"] == (32 + 48) << 20
+    if rows["droppable"]["needs"] is None:
+        assert rows["droppable"]["cells"]["droppable"]["backing"] == "droppable"
+        assert rows["droppable"]["attack"]["loss"] == "lost, and noticed"
+    assert {change["what"] for change in run.content["changes"]} >= {"disk image", "swap file"}
+
+
 def test_without_root_what_can_run_runs() -> None:
     """Unprivileged, the reader, the child and the heap are still searched; the rest says what it needs."""
     proving.unprivileged_or_skip()
@@ -97,7 +123,8 @@ def test_without_root_what_can_run_runs() -> None:
     if run.content["system"]["ptrace_scope"] < 2:
         assert {"reader-user", "fork-child", "freed"} <= {row["id"] for row in tried}
     assert run.rows["reader-root"]["needs"] == "needs root"
-    assert run.rows["fork-swap"]["needs"] == "needs root"
+    for row_id in ("fork-swap", "mapped-file", "mapped-file-deleted", "partial-page", "droppable"):
+        assert run.rows[row_id]["needs"] == "needs root"
 
 
 @pytest.fixture
@@ -128,10 +155,13 @@ def test_without_root_own_pages_are_swapped_where_there_is_swap() -> None:
 
 def test_no_changes_makes_none() -> None:
     """--no-changes plans nothing that other programs could notice, and says what that costs."""
-    run = proving.prove("--json", "--no-changes", "--only", "swapped", "--only", "fork", "--only", "freed")
+    trials = [word for name in ("swapped", "fork", "freed", "mapped", "droppable") for word in ("--only", name)]
+    run = proving.prove("--json", "--no-changes", *trials)
     assert run.content["changes"] == []
     assert "only makes a private folder" in run.err
     assert run.rows["fork-swap"]["needs"] in ("needs changes: a swap file", "needs root")
+    assert run.rows["droppable"]["needs"] == run.rows["fork-swap"]["needs"]
+    assert run.rows["mapped-file"]["needs"] in ("needs changes: a disk image", "needs root")
     assert run.code == 0
 
 
@@ -195,7 +225,15 @@ class Secret(LockedBuffer):
     @classmethod
     def random(cls, size): return cls(size)
 
+class FileBuffer(LockedBuffer):
+    intact = True
+    def __init__(self, size, directory): super().__init__(size)
+
+class VolatileBuffer(FileBuffer):
+    def __init__(self, size, *, backing="auto", directory=None): super().__init__(size, directory)
+
 strongroom.LockedBuffer, strongroom.Secret = LockedBuffer, Secret
+strongroom.FileBuffer, strongroom.VolatileBuffer = FileBuffer, VolatileBuffer
 """
 
 
@@ -207,10 +245,12 @@ def test_a_library_that_does_not_hold_is_found_out(tmp_path: Path) -> None:
     assert run.code == 1, run.out + run.err
     for row in run.rows.values():
         if row["needs"] is None:
-            assert row["cells"]["secret-open"]["word"] == "LEAKED", row["id"]
+            assert list(row["cells"].values())[1]["word"] == "LEAKED", row["id"]
             assert row["strongroom"] == "LEAKED"
     tried = {row["id"] for row in run.rows.values() if row["needs"] is None}
-    assert tried >= ({"freed", "fork-child", "swapped"} if as_we_are().content["changes"] else {"freed"})
+    changes = {change["what"] for change in as_we_are().content["changes"]}
+    assert tried >= {"freed", *(("fork-child", "swapped") if "swap file" in changes else ())}
+    assert tried >= ({"mapped-file", "partial-page"} if {"swap file", "disk image"} <= changes else set())
 
 
 # A strongroom that hides its pages from readers and does everything else right, but wipes nothing: neither after a

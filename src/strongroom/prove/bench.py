@@ -6,6 +6,7 @@ Trials get one of these and nothing else; it is where marker, folder and changes
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 from collections.abc import Iterator
 from typing import Any
@@ -13,11 +14,12 @@ from typing import Any
 from strongroom.prove import cgroup, spawn
 from strongroom.prove.changes import Changes
 from strongroom.prove.handle import Victim
-from strongroom.prove.model import KINDS, Finding
+from strongroom.prove.model import Finding
 from strongroom.prove.plan import Plan
 from strongroom.prove.tracer import Tracers
 
 ERRORS = "victim-errors"
+_REFUSALS = (errno.EPERM, errno.EACCES, errno.ENOENT, errno.ENXIO, errno.ENODEV)
 
 
 class Bench:
@@ -27,10 +29,22 @@ class Bench:
         self.machine, self.plan, self.changes, self.marker = plan.machine, plan, changes, marker
         self.folder = plan.directory.path
         self.swap_problem: str | None = None
+        self.disk_problem: str | None = None
+        self.is_disk_refused = False  # by the system, which is no fault: containers may not mount
+
+    @property
+    def has_raw_swap(self) -> bool:
+        """Whether there is a swap file of our own, with the group that is pushed out to it."""
+        return self.plan.swap is not None and self.swap_problem is None
 
     @contextlib.contextmanager
-    def victim(self, tracers: Tracers, *, drop: bool = False, pressed: bool = False) -> Iterator[Victim]:
-        """A victim that holds every kind; `pressed`: in the group that gets memory pressure."""
+    def victim(
+        self, tracers: Tracers, *, drop: bool = False, pressed: bool = False, disk: str | None = None
+    ) -> Iterator[Victim]:
+        """A victim that holds every kind that there is a tracer for.
+
+        `pressed`: in the group that gets memory pressure. `disk`: where its files go.
+        """
         procs = None
         if pressed and self.plan.cgroup is not None:
             procs = os.path.join(self.plan.cgroup.path, "cgroup.procs")
@@ -41,7 +55,7 @@ class Bench:
         finally:
             os.close(errors)
         with victim:
-            victim.ask("prepare", folder=self.folder, drop=drop)
+            victim.ask("prepare", folder=self.folder, drop=drop, disk=disk)
             victim.hold_all(tracers)
             yield victim
 
@@ -56,9 +70,9 @@ class Bench:
         finally:
             os.close(source)
 
-    def findings(self, told: dict[str, Any]) -> dict[str, Finding]:
+    def findings(self, told: dict[str, Any], tracers: Tracers) -> dict[str, Finding]:
         """An attacker's words, by kind."""
-        return {kind: Finding.of(told["needles"][index]) for index, kind in enumerate(KINDS)}
+        return {kind: Finding.of(told["needles"][index]) for index, kind in enumerate(tracers.kinds)}
 
     @contextlib.contextmanager
     def swap_area(self) -> Iterator[None]:
@@ -73,6 +87,18 @@ class Bench:
                         stack.enter_context(self.changes.made(change))
             except OSError as error:
                 self.swap_problem = f"needs a swap file, which failed: {error.strerror or error}"
+            yield
+
+    @contextlib.contextmanager
+    def disk_area(self) -> Iterator[None]:
+        """The disk of our own, for the trials inside; a refusal is kept for them to tell."""
+        with contextlib.ExitStack() as stack:
+            try:
+                if self.plan.disk is not None:
+                    stack.enter_context(self.changes.made(self.plan.disk))
+            except OSError as error:
+                self.disk_problem = f"needs a disk image, which failed: {error.strerror or error}"
+                self.is_disk_refused = error.errno in _REFUSALS
             yield
 
     def push_out(self, pids: list[int], *, again: bool) -> None:

@@ -14,8 +14,8 @@ import subprocess
 from typing import Any
 
 from strongroom.prove import spawn
-from strongroom.prove.model import KINDS, ORDINARY, SECRETMEM, Backing
-from strongroom.prove.tracer import SIZE, Tracers
+from strongroom.prove.model import DROPPABLE, ORDINARY, SECRETMEM, Backing
+from strongroom.prove.tracer import OTHER, SIZE, TRACER, Tracers
 
 REPLY_SECONDS = 30.0
 
@@ -36,6 +36,8 @@ def _needs(reply: dict[str, Any], command: dict[str, Any]) -> str | None:
     if "UnsupportedError" in types:
         if command.get("kind") == SECRETMEM:
             return "needs a kernel that offers it"
+        if command.get("kind") == DROPPABLE:
+            return "needs Linux 6.11"
         return str(reply["error"]).partition(": ")[2]  # no fault of the kernel: a broken PyNaCl, say
     return None
 
@@ -58,6 +60,7 @@ class Victim:
         self.child_pid: int | None = None
         self.backings: dict[str, Backing] = {}
         self.missing: dict[str, str] = {}
+        self.files: dict[str, int] = {}  # on prove's own disk: what holds a tracer, and its inode
         self._buffers = {self._replies: b"", self._child_replies: b""}
         try:
             self._process = spawn.start(
@@ -124,21 +127,26 @@ class Victim:
 
     def hold_all(self, tracers: Tracers) -> None:
         """Put one tracer into every kind of memory; what this machine does not give is noted in `missing`."""
-        for kind in KINDS:
+        for kind in tracers.kinds:
             tracers.give(kind, self._tracers)
             try:
                 reply = self.ask("hold", kind=kind, size=SIZE)
                 self.backings[kind] = Backing(str(reply["seen"]), str(reply["claimed"]))
+                self.files |= {str(name): int(inode) for name, inode in reply["files"].items()}
             except _RefusedError as refused:
                 self.missing[kind] = str(refused)
                 self.ask("discard", size=SIZE)
                 continue
             # A tracer that is not there cannot be found: without this an empty victim would be "held".
-            shown = int(self.ask("show", kind=kind, size=SIZE)["result"])
-            if shown != SIZE or not tracers.is_next_in(self.leak, kind, SIZE):
+            if self.look(tracers, kind) != TRACER:
                 raise VictimError(f"the victim does not hold its tracer in {kind}")
         if ORDINARY in self.missing:
             raise VictimError("the victim could not hold ordinary memory")
+
+    def look(self, tracers: Tracers, kind: str) -> str:
+        """What lies now where a kind has its tracer, in the tracer's words."""
+        shown = int(self.ask("show", kind=kind, size=SIZE)["result"])
+        return tracers.next_in(self.leak, kind, SIZE) if shown == SIZE else OTHER
 
     def fork(self) -> int:
         """Have it fork; returns the child's pid once the child answers."""

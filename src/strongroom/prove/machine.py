@@ -6,6 +6,8 @@ In: /proc and /sys. Out: facts, and for each thing that cannot be done a reason 
 
 from __future__ import annotations
 
+import contextlib
+import mmap
 import os
 import platform
 import resource
@@ -15,6 +17,7 @@ CAP_SYS_PTRACE, CAP_SYS_ADMIN, CAP_SYS_RESOURCE = 19, 21, 24  # capabilities(7)
 CORE_PATTERN = "/proc/sys/kernel/core_pattern"
 ZSWAP = "/sys/module/zswap/parameters/enabled"
 _YAMA = "/proc/sys/kernel/yama/ptrace_scope"
+_MAP_DROPPABLE = 8  # mmap(2), Linux 6.11; a type of mapping of its own, beside private and shared
 _CORE_PATTERN_MAX = 127  # core(5)
 # File systems on which swapon(2) works with a plain file.
 _SWAPPABLE = frozenset({"ext2", "ext3", "ext4", "xfs", "btrfs", "f2fs"})
@@ -63,6 +66,14 @@ def where_cores_go(pattern: str) -> str:
     return "elsewhere" if "/" in pattern else "here"
 
 
+def _has_droppable() -> bool:
+    """Whether the kernel knows pages that it may drop: it refuses the flag where it does not."""
+    with contextlib.suppress(OSError, ValueError):
+        mmap.mmap(-1, mmap.PAGESIZE, flags=_MAP_DROPPABLE | mmap.MAP_ANONYMOUS).close()
+        return True
+    return False
+
+
 class Machine:
     """The facts, read once at the start of a run."""
 
@@ -75,6 +86,7 @@ class Machine:
         self.core_limit = resource.getrlimit(resource.RLIMIT_CORE)[1]
         yama = _text(_YAMA)
         self.ptrace_scope = int(yama) if yama is not None else 0
+        self.has_droppable = _has_droppable()
         self.has_zswap = (_text(ZSWAP) or "").strip() == "Y"
 
     def has(self, capability: int) -> bool:

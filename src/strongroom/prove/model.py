@@ -15,11 +15,13 @@ HELD = "held"
 LEAKED = "LEAKED"
 EXPOSED = "exposed"
 OWN_FILE = "own file"  # for file-backed kinds: contents reach their own private file, by design
+UNNOTICED = "UNNOTICED"  # the system dropped the contents, as it may, and the library did not say so
 NOT_TRIED = "not tried"
 NO_CONTROL = "no control"
 
 ORDINARY, SECRET_OPEN, SECRET_AT_REST = "ordinary", "secret-open", "secret-at-rest"
 LOCKED, SECRETMEM = "locked", "secretmem"
+FILE, PARTIAL, DROPPABLE = "file", "partial", "droppable"
 KINDS = (ORDINARY, SECRET_OPEN, SECRET_AT_REST, LOCKED, SECRETMEM)
 SECRET_KINDS = (SECRET_OPEN, SECRET_AT_REST)
 
@@ -29,6 +31,9 @@ TITLES = {
     SECRET_AT_REST: "Secret, at rest",
     LOCKED: "LockedBuffer, locked",
     SECRETMEM: "LockedBuffer, secretmem",
+    FILE: "FileBuffer",
+    PARTIAL: "VolatileBuffer, partial",
+    DROPPABLE: "VolatileBuffer, droppable",
 }
 
 # Every row there is, in the order of the table.
@@ -40,19 +45,35 @@ ROW_TITLES = {
     "fork-child": "fork: child's memory",
     "fork-swap": "fork: child's copy in swap",
     "freed": "freed memory",
+    "mapped-file": "mapped file",
+    "mapped-file-deleted": "mapped file, deleted",
+    "partial-page": "partial page",
+    "droppable": "droppable page",
 }
 
-# name (and module) -> the rows it gives. Those that swap stand side by side, because they share one swap file.
+# The rows about memory that is not kept in RAM are about one kind each, beside ordinary memory.
+ROW_KINDS = {
+    "mapped-file": (ORDINARY, FILE),
+    "mapped-file-deleted": (ORDINARY, FILE),
+    "partial-page": (ORDINARY, PARTIAL),
+    "droppable": (ORDINARY, DROPPABLE),
+}
+
+# name (and module) -> the rows it gives. Those that swap stand side by side, because they share one swap file, and so
+# do those that share one disk.
 TRIALS = {
     "swapped": ("swapped",),
     "fork": ("fork-child", "fork-swap"),
+    "droppable": ("droppable",),
+    "mapped": ("mapped-file", "mapped-file-deleted"),
+    "partial": ("partial-page",),
     "core": ("core",),
     "readers": ("reader-user", "reader-root"),
     "freed": ("freed",),
 }
 
 # The worst first: a column that stands for several kinds shows the worst of them.
-_SEVERITY = (LEAKED, NO_CONTROL, EXPOSED, OWN_FILE, NOT_TRIED, HELD)
+_SEVERITY = (LEAKED, UNNOTICED, NO_CONTROL, EXPOSED, OWN_FILE, NOT_TRIED, HELD)
 
 NOTES = {
     "readers": "memory with backing `locked` is like any other to a process that may read this one (same user, "
@@ -61,7 +82,21 @@ NOTES = {
     "key": "no copy was found, but the key that opens it lies in memory that this reader can read.",
     "inject": "root can also run code inside a process (ptrace), which sees what the process sees. No backing "
     "stops that.",
+    "own-file": "FileBuffer's pages are pages of a file of its own, in the folder you chose: they are written "
+    "there and nowhere else, and burned at the end. It is for where nothing can be locked.",
+    "partial": "shown for a buffer at rest. What is stored while the system is just writing the page can reach the "
+    "file, so VolatileBuffer calls this `requested`, not `verified`. Droppable pages have no such moment.",
 }
+
+
+def kinds_of(row_id: str) -> tuple[str, ...]:
+    """Which kinds a row is about, ordinary memory first."""
+    return ROW_KINDS.get(row_id, KINDS)
+
+
+def shown_kinds(row_id: str) -> tuple[str, ...]:
+    """Which of them stand in the table's column `strongroom`."""
+    return ROW_KINDS[row_id][1:] if row_id in ROW_KINDS else SECRET_KINDS
 
 
 @dataclass(slots=True)
@@ -140,8 +175,8 @@ class Row:
 
     @property
     def strongroom(self) -> Cell:
-        """What `Secret` gives: the worse of open and at rest."""
-        return worst([self.cells[kind] for kind in SECRET_KINDS])
+        """What `Secret` gives (the worse of open and at rest), or the one kind that the row is about."""
+        return worst([self.cells[kind] for kind in shown_kinds(self.id)])
 
 
 def worst(cells: list[Cell]) -> Cell:
@@ -152,7 +187,7 @@ def worst(cells: list[Cell]) -> Cell:
 def not_tried(row_id: str, needs: str, *, is_incomplete: bool = False) -> Row:
     """A row that says what it would need."""
     needs = needs if needs.startswith("needs ") else "needs " + needs
-    cells = {kind: Cell(NOT_TRIED, needs) for kind in KINDS}
+    cells = {kind: Cell(NOT_TRIED, needs) for kind in kinds_of(row_id)}
     return Row(row_id, cells, needs=needs, is_incomplete=is_incomplete)
 
 
@@ -182,11 +217,20 @@ def judge(
     is_complete: bool,
     exposed: Mapping[str, str],
     hole: str = "needs a complete scan",
+    kinds: tuple[str, ...] = KINDS,
+    has_control: bool | None = None,
+    own: Mapping[str, int] | None = None,
 ) -> dict[str, Cell]:
-    """Turn findings into cells. `missing` says why a kind could not be set up, `hole` why a search has holes."""
-    has_control = findings[ORDINARY].copies > 0
+    """Turn findings into cells.
+
+    `missing` says why a kind could not be set up, `hole` why a search has holes. `has_control`: the trial's own
+    answer, where one ordinary copy somewhere is not enough. `own`: how many of a kind's copies lay in its own file.
+    """
+    if has_control is None:
+        has_control = findings[ORDINARY].copies > 0
     cells = {}
-    for kind in KINDS:
+    for kind in kinds:
+        is_own = own is not None and kind in own and findings[kind].copies == own[kind] > 0
         finding = findings.get(kind, Finding())
         if kind in missing:
             cells[kind] = Cell(NOT_TRIED, missing[kind])
@@ -194,12 +238,14 @@ def judge(
             cells[kind] = Cell(LEAKED, finding=finding)
         elif finding.copies and kind in exposed and kind != SECRET_AT_REST:
             cells[kind] = Cell(EXPOSED, note=exposed[kind], finding=finding)
-        elif finding.copies:
+        elif finding.copies and not is_own:
             cells[kind] = Cell(LEAKED, finding=finding)
         elif not has_control:
-            cells[kind] = Cell(NO_CONTROL)
+            cells[kind] = Cell(NO_CONTROL, finding=finding)
         elif not is_complete:
-            cells[kind] = Cell(NOT_TRIED, hole)
+            cells[kind] = Cell(NOT_TRIED, hole, finding=finding)
+        elif is_own:
+            cells[kind] = Cell(OWN_FILE, note="own-file", finding=finding)
         elif kind == SECRET_AT_REST and kind in exposed:
             cells[kind] = Cell(EXPOSED, note=exposed[kind])
         else:
@@ -207,15 +253,30 @@ def judge(
     return cells
 
 
+def demand_loss(cell: Cell, *, is_gone: bool, is_noticed: bool) -> Cell:
+    """What a cell of memory that may vanish becomes, by whether the contents went and whether the library said so.
+
+    A loss that nobody notices is a fault whatever else was found: the program goes on with zeros for its key. Without
+    a loss the trial has shown nothing.
+    """
+    if cell.word == LEAKED:
+        return cell
+    if is_gone and not is_noticed:
+        return Cell(UNNOTICED, finding=cell.finding)
+    if cell.word == HELD and not is_gone:
+        return Cell(NOT_TRIED, "needs a system that drops the page", finding=cell.finding)
+    return cell
+
+
 def exit_code(rows: list[Row]) -> int:
-    """0 fine, 1 leaked, 3 incomplete.
+    """0 fine, 1 leaked (or lost without a word), 3 incomplete.
 
     Incomplete: a control that was not found, a scan with holes, an attack that should have worked here and did
     not, or no trial at all. What lacks a privilege, an option or a feature of the machine is shown and no fault.
     """
     cells = [cell for row in rows for kind, cell in row.cells.items() if kind != ORDINARY]
-    if any(cell.word == LEAKED for cell in cells):
+    if any(cell.word in (LEAKED, UNNOTICED) for cell in cells):
         return 1
     if any(row.is_incomplete for row in rows) or any(cell.word == NO_CONTROL for cell in cells):
         return 3
-    return 0 if any(row.strongroom.word in (HELD, EXPOSED) for row in rows) else 3
+    return 0 if any(row.strongroom.word in (HELD, EXPOSED, OWN_FILE) for row in rows) else 3

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
-from strongroom.prove import changes
+from strongroom.prove import changes, disk
 from strongroom.prove.cgroup import Place, find_place
 from strongroom.prove.machine import (
     CAP_SYS_RESOURCE,
@@ -21,6 +21,10 @@ from strongroom.prove.machine import (
     work_folder_parent,
 )
 from strongroom.prove.undo import WORK_PREFIX
+
+# Trials that use a swap file of our own where there can be one, and a disk of our own.
+SWAPPING = ("swapped", "fork", "droppable", "mapped", "partial")
+ON_DISK = ("mapped", "partial")
 
 RAW, OWN = "raw", "own"  # the two ways of the swap trial: scan the raw swap file; look at page tables
 
@@ -42,9 +46,12 @@ class Plan:
     directory: changes.Directory
     swap_way: str | None = None
     swap_needs: str = ""
-    fork_swap_needs: str = ""
+    raw_needs: str = ""  # why there is no swap file of our own
+    disk_needs: str = ""
+    drop_needs: str = ""
     core_needs: str = ""
     swap: changes.SwapFile | None = None
+    disk: disk.Disk | None = None
     zswap: changes.Setting | None = None
     cgroup: changes.Cgroup | None = None
     cgroup_version: int = 0
@@ -53,7 +60,7 @@ class Plan:
     @property
     def shared_changes(self) -> list[changes.Change]:
         """What other programs on this machine could notice."""
-        wanted = (self.swap, self.zswap, self.cgroup, self.core_pattern)
+        wanted = (self.swap, self.zswap, self.cgroup, self.disk, self.core_pattern)
         return [change for change in wanted if change is not None]
 
 
@@ -64,12 +71,15 @@ def wants(options: Options, *names: str) -> bool:
 
 def make(machine: Machine, options: Options, marker: str) -> Plan:
     """Decide."""
-    may_swap = machine.can_make_swap and not options.no_changes and wants(options, "swapped", "fork")
+    may_swap = machine.can_make_swap and not options.no_changes and wants(options, *SWAPPING)
     parent, can_swap_there = work_folder_parent(changes.SWAP_SIZE, options.folder, for_swap=may_swap)
     folder = os.path.join(parent, WORK_PREFIX + marker)
     plan = Plan(machine, changes.Directory(folder))
-    if wants(options, "swapped", "fork"):
+    if wants(options, *SWAPPING):
         _plan_swap(plan, machine, options, can_swap_there, marker)
+    if wants(options, *ON_DISK):
+        plan.disk_needs = disk.needs(machine, parent, no_changes=options.no_changes)
+        plan.disk = None if plan.disk_needs else disk.Disk(folder, marker)
     if wants(options, "core"):
         _plan_core(plan, machine, options)
     return plan
@@ -78,6 +88,7 @@ def make(machine: Machine, options: Options, marker: str) -> Plan:
 def _plan_swap(plan: Plan, machine: Machine, options: Options, can_swap_there: bool, marker: str) -> None:
     if can_swap_there:
         plan.swap_way = RAW
+        plan.drop_needs = "" if machine.has_droppable else "needs Linux 6.11"
         plan.swap = changes.SwapFile(os.path.join(plan.directory.path, "swap"))
         place: Place | None = find_place()
         if place is not None:
@@ -94,7 +105,7 @@ def _plan_swap(plan: Plan, machine: Machine, options: Options, can_swap_there: b
         raw_needs = "needs CAP_SYS_ADMIN"
     else:
         raw_needs = "needs --folder on ext4, xfs or btrfs"
-    plan.fork_swap_needs = raw_needs
+    plan.raw_needs = plan.drop_needs = raw_needs
     if not wants(options, "swapped"):
         return
     if machine.swaps:

@@ -17,10 +17,10 @@ if TYPE_CHECKING:  # both need Linux's own modules; this one also speaks where t
     from strongroom.prove.plan import Plan
 
 _STYLES = {
-    model.HELD: "good", model.LEAKED: "bad", model.EXPOSED: "warn", model.OWN_FILE: "warn",
+    model.HELD: "good", model.LEAKED: "bad", model.UNNOTICED: "bad", model.EXPOSED: "warn", model.OWN_FILE: "warn",
     model.NO_CONTROL: "warn", model.NOT_TRIED: "dim",
 }  # fmt: skip
-_NARROW = (Column("trial", 26), Column("ordinary", 10), Column("strongroom", 11), Column("evidence", 27))
+_NARROW = (Column("trial", 26), Column("ordinary", 10), Column("strongroom", 12), Column("evidence", 26))
 _WIDE = (
     Column("trial", 26), Column("ordinary", 10), Column("Secret, open", 12), Column("Secret, at rest", 15),
     Column("LockedBuffer, locked", 20), Column("LockedBuffer, secretmem", 23),
@@ -52,31 +52,33 @@ def _note(row: model.Row, kind: str) -> str | None:
 def _shown_kinds(row: model.Row, wide: bool) -> list[str]:
     """Which kinds' cells a row shows: all, or the control and the worse state of Secret."""
     if wide:
-        return list(model.KINDS)
-    return [model.ORDINARY, next(kind for kind in model.SECRET_KINDS if row.cells[kind] is row.strongroom)]
+        return list(model.kinds_of(row.id))
+    return [model.ORDINARY, next(kind for kind in model.shown_kinds(row.id) if row.cells[kind] is row.strongroom)]
 
 
-def _cell(row: model.Row, kind: str, marks: dict[str, int]) -> Text:
+def _cell(row: model.Row, kind: str, marks: dict[str, int], wide: bool) -> Text:
     """One cell; footnotes are numbered in the order in which they are met."""
     cell, note = row.cells[kind], _note(row, kind)
     mark = f" [{marks.setdefault(note, len(marks) + 1)}]" if note else ""
+    if wide and kind not in model.KINDS:  # it has no column of its own, and its row has no other cell
+        return Text(f"{model.TITLES[kind]}: {cell.word}{mark}", _STYLES[cell.word], len(_WIDE) - 2)
     return Text(cell.word + mark, _STYLES[cell.word])
 
 
 def table(rows: list[model.Row], paint: Paint, *, wide: bool) -> str:
     """The table and its notes; wide also if a kind leaked that the narrow table does not show."""
     others = [kind for kind in model.KINDS[1:] if kind not in model.SECRET_KINDS]
-    wide = wide or any(row.cells[kind].word == model.LEAKED for row in rows for kind in others)
+    wide = wide or any(row.cells[kind].word == model.LEAKED for row in rows for kind in others if kind in row.cells)
     marks: dict[str, int] = {}
     lines: list[list[Text]] = []
     for row in rows:
         if row.needs is not None:
             lines.append([Text(row.title), Text(f"not tried ({row.needs})", "dim", 5 if wide else 3)])
             continue
-        cells = [_cell(row, kind, marks) for kind in _shown_kinds(row, wide)]
+        cells = [_cell(row, kind, marks, wide) for kind in _shown_kinds(row, wide)]
         if wide:
             lines.append([Text(row.title), *cells])
-            lines.append([Text(""), Text(_evidence(row, wide=True), "dim", len(cells))])
+            lines.append([Text(""), Text(_evidence(row, wide=True), "dim", len(_WIDE) - 1)])
         else:
             lines.append([Text(row.title), *cells, Text(_evidence(row, wide=False))])
     text = render(_WIDE if wide else _NARROW, lines, paint)
@@ -87,7 +89,7 @@ def table(rows: list[model.Row], paint: Paint, *, wide: bool) -> str:
 
 def _evidence(row: model.Row, *, wide: bool) -> str:
     """The row's evidence, and why kinds are missing."""
-    kinds = model.KINDS[1:] if wide else model.SECRET_KINDS
+    kinds = model.kinds_of(row.id)[1:] if wide else model.shown_kinds(row.id)
     needs = {row.cells[kind].needs for kind in kinds if row.cells[kind].needs}
     found = sum(row.cells[kind].finding.copies for kind in kinds)
     parts = [row.evidence, row.more] if wide else [row.evidence]
@@ -110,11 +112,16 @@ def verdict(rows: list[model.Row], code: int) -> str:
     return f"strongroom under {attacks}: {said} (exit code {code}: {meaning})\n"
 
 
+_FILES = "read a disk of its own raw, for mapped files and partial pages"
 _ROOT_ADDS = {
     "swapped": "search a swap file of its own, raw",
     "core": "have the core written where it can read it",
     "reader-root": "read with root's rights",
     "fork-swap": "swap a forked child's copy out",
+    "mapped-file": _FILES,
+    "mapped-file-deleted": _FILES,
+    "partial-page": _FILES,
+    "droppable": "have droppable pages dropped",
 }
 
 
@@ -123,7 +130,8 @@ def what_root_adds(machine: Machine, rows: list[model.Row]) -> str:
     lacking = [row.id for row in rows if row.needs and "root" in row.needs]
     if machine.is_root or not lacking:
         return ""
-    return _folded(f"As root it also tries this: {'; '.join(_ROOT_ADDS[row_id] for row_id in lacking)}.")
+    adds = dict.fromkeys(_ROOT_ADDS[row_id] for row_id in lacking)  # some rows say the same
+    return _folded(f"As root it also tries this: {'; '.join(adds)}.")
 
 
 def as_object(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 
-from strongroom.prove import journal, undo
+from strongroom.prove import disk, journal, undo
 from strongroom.prove.machine import SWAP_FOLDERS
 
 
@@ -29,7 +29,11 @@ def stale() -> tuple[list[str], list[str]]:
         problems += left
         settled += [] if left else [path]
     for folder in orphans(SWAP_FOLDERS) if os.geteuid() == 0 else ():
-        records = ({"do": "swap", "path": os.path.join(folder, "swap")}, {"do": "directory", "path": folder})
+        records = (
+            {"do": "disk", "path": os.path.join(folder, disk.IMAGE), "point": os.path.join(folder, disk.POINT)},
+            {"do": "swap", "path": os.path.join(folder, "swap")},
+            {"do": "directory", "path": folder},
+        )
         left = [problem for record in records if (problem := undo.undo(record))]
         problems += left
         settled += [] if left else [folder]

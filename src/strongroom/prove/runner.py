@@ -28,8 +28,6 @@ _STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _LOCK_WAIT_SECONDS = 60.0
 _JANITOR_SECONDS = 60.0
 
-_SWAPPING = ("swapped", "fork")
-
 
 class Stopped(BaseException):
     """A signal asked us to end."""
@@ -137,11 +135,16 @@ def _guarded(
 def _trials(bench: Bench, options: plan.Options, progress: Callable[[str], None]) -> list[Row]:
     rows: list[Row] = []
     chosen = [name for name in TRIALS if plan.wants(options, name)]
-    swapping = [name for name in chosen if name in _SWAPPING]
+    swapping = [name for name in chosen if name in plan.SWAPPING]
+    on_disk = [name for name in chosen if name in plan.ON_DISK]
     with bench.changes.made(bench.plan.directory):
         with bench.swap_area() if swapping else contextlib.nullcontext():
             for name in swapping:
-                rows += _one(bench, name, progress)
+                if name not in on_disk:
+                    rows += _one(bench, name, progress)
+            with bench.disk_area() if on_disk else contextlib.nullcontext():
+                for name in on_disk:
+                    rows += _one(bench, name, progress)
         for name in chosen:
             if name not in swapping:
                 rows += _one(bench, name, progress)

@@ -11,6 +11,7 @@ import ctypes
 import errno
 import fcntl
 import os
+import re
 import shutil
 import signal
 import stat
@@ -23,6 +24,10 @@ WORK_PREFIX = "strongroom-prove-"
 _BURN_SIZE = 1 << 20
 _PATIENCE_SECONDS = 10.0
 _PAUSE_SECONDS = 0.02
+_BLOCK_DEVICES = "/sys/block"
+_LOOP_CLR_FD = 0x4C01  # loop(4)
+_UMOUNT_NOFOLLOW = 8  # umount2(2)
+_OCTAL = re.compile(r"\\([0-7]{3})")  # how mountinfo writes blanks in names: proc_pid_mountinfo(5)
 
 
 def undo(record: dict[str, Any]) -> str | None:
@@ -182,11 +187,62 @@ def _undo_cgroup(record: dict[str, Any]) -> str | None:
         time.sleep(_PAUSE_SECONDS)  # the kernel lets the last page and process go a moment after the kill
 
 
+def _is_mounted(point: str) -> bool:
+    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
+        points = (line.split(" ", 5)[4] for line in file)
+        return any(_OCTAL.sub(lambda found: chr(int(found[1], 8)), each) == point for each in points)
+
+
+def loops_of(image: str) -> list[str]:
+    """The loop devices behind which an image is, by the kernel's own account; also if it is deleted by now."""
+    found = []
+    for name in os.listdir(_BLOCK_DEVICES):
+        if name.startswith("loop"):
+            with contextlib.suppress(OSError):  # no file behind it
+                path = os.path.join(_BLOCK_DEVICES, name, "loop", "backing_file")
+                with open(path, encoding="utf-8", errors="surrogateescape") as file:
+                    if file.read().rstrip("\n").removesuffix(" (deleted)") == image:
+                        found.append("/dev/" + name)
+    return found
+
+
+def _undo_disk(record: dict[str, Any]) -> str | None:
+    image, point = record["path"], record["point"]
+    if WORK_PREFIX not in image or WORK_PREFIX not in point:
+        return f"{image} is not an image of ours: left alone"
+    libc = ctypes.CDLL(None, use_errno=True)
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    while True:
+        is_mounted, error = _is_mounted(point), 0
+        if is_mounted and libc.umount2(os.fsencode(point), _UMOUNT_NOFOLLOW) != 0:
+            error = ctypes.get_errno()  # EBUSY: a victim that was killed is not quite gone
+        # A mount lets go of its loop device by itself; one that never got that far is let go of here.
+        loops = loops_of(image) if os.path.isdir(_BLOCK_DEVICES) else []
+        for loop in () if is_mounted else loops:
+            with contextlib.suppress(OSError):
+                descriptor = os.open(loop, os.O_RDONLY | os.O_CLOEXEC)
+                try:
+                    fcntl.ioctl(descriptor, _LOOP_CLR_FD)
+                finally:
+                    os.close(descriptor)
+        if not is_mounted and not loops:
+            break
+        if time.monotonic() > deadline:
+            return f"{point} is still mounted: {os.strerror(error)}" if is_mounted else f"{loops[0]} is still in use"
+        time.sleep(_PAUSE_SECONDS if error or not is_mounted else 0)
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(image)
+    with contextlib.suppress(FileNotFoundError):
+        os.rmdir(point)
+    return None
+
+
 _HOW = {
     "directory": _undo_directory,
     "swap": _undo_swap,
     "setting": _undo_setting,
     "cgroup": _undo_cgroup,
+    "disk": _undo_disk,
 }
 
 

@@ -6,9 +6,11 @@ import json
 import sys
 from typing import Any
 
-from . import core, image, memory, pageout
+from . import core, disk, image, memory, pageout
 
-ATTACKS = {"memory": memory.run, "image": image.run, "core": core.run, "pageout": pageout.run}
+ATTACKS = {
+    "memory": memory.run, "image": image.run, "disk": disk.run, "core": core.run, "pageout": pageout.run,
+}  # fmt: skip
 
 
 def main(arguments: list[str]) -> int:

@@ -13,7 +13,7 @@ import os
 from typing import Any
 
 from . import pages
-from .needles import FileReader, Needles, Sightings, Sweep, haystack_area
+from .needles import FileReader, Needles, Sightings, Sweep, haystack_area, open_raw
 
 _MIB = 1 << 20
 
@@ -23,7 +23,7 @@ def run(parameters: dict[str, Any]) -> dict[str, Any]:
     needles = Needles(0, int(parameters["count"]), int(parameters["size"]))
     area = haystack_area()
     slots = {str(name): _slots(int(pid)) for name, pid in parameters.get("owners", [])}
-    descriptor, is_direct = _open(str(parameters["path"]))
+    descriptor, is_direct = open_raw(str(parameters["path"]))
     try:
         size = os.lseek(descriptor, 0, os.SEEK_END)
         sightings = Sightings(needles)
@@ -44,16 +44,6 @@ def run(parameters: dict[str, Any]) -> dict[str, Any]:
         # Swapped pages of the owners that went to another swap area than this file: they were not searched.
         "pages_elsewhere": sum(len(s) for areas in slots.values() for area, s in areas.items() if area != ours),
     }
-
-
-def _open(path: str) -> tuple[int, bool]:
-    """Open for direct reading; where the file system has none, drop the cached pages instead."""
-    try:
-        return os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_DIRECT), True
-    except OSError:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
-        return descriptor, False
 
 
 def _slots(pid: int) -> dict[int, set[int]]:

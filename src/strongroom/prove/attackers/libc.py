@@ -105,6 +105,13 @@ def process_pageout(pid: int, ranges: list[tuple[int, int]]) -> int:
         os.close(handle)
 
 
+def syncfs(descriptor: int) -> None:
+    """Have the file system that a file is on write everything back, and wait for it: syncfs(2)."""
+    if _libc.syncfs(descriptor) != 0:
+        error = ctypes.get_errno()
+        raise OSError(error, "syncfs: " + os.strerror(error))
+
+
 def prctl(option: int, argument: int) -> int:
     """Return 0 or the errno of prctl(2) with one argument."""
     result = _libc.prctl(option, ctypes.c_ulong(argument), ctypes.c_ulong(0), ctypes.c_ulong(0), ctypes.c_ulong(0))

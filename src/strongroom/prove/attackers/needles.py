@@ -122,6 +122,16 @@ class Sweep:
         self.unreadable.append((start, end, error))
 
 
+def open_raw(path: str) -> tuple[int, bool]:
+    """Open for direct reading; where the file system has none, drop the cached pages instead."""
+    try:
+        return os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_DIRECT), True
+    except OSError:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+        return descriptor, False
+
+
 class Reader:
     """A road to the bytes: called with (position, size, area, offset), returns bytes read or -errno."""
 

@@ -71,6 +71,20 @@ def swapped_secretmem(pid: int | str) -> int | None:
     return total if is_told else None
 
 
+def is_droppable(pid: int | str, address: int) -> bool:
+    """Whether the mapping at an address is memory that the kernel may drop (smaps `VmFlags: dp`, Linux 6.11)."""
+    is_inside = False
+    with open(f"/proc/{pid}/smaps", encoding="utf-8", errors="replace") as lines:
+        for line in lines:
+            head = line.split(None, 1)[0]
+            if not head.endswith(":"):
+                mapping = Mapping(line)
+                is_inside = mapping.start <= address < mapping.end
+            elif head == "VmFlags:" and is_inside:
+                return "dp" in line.split()
+    return False
+
+
 def open_pagemap(pid: int | str) -> int:
     """A descriptor of /proc/PID/pagemap."""
     return os.open(f"/proc/{pid}/pagemap", os.O_RDONLY | os.O_CLOEXEC)

@@ -33,7 +33,7 @@ def run(bench: Bench) -> list[Row]:
     path = os.path.join(bench.folder, cores[0])
     told = bench.attack("core", tracers, path=path)
     os.unlink(path)
-    findings = bench.findings(told)
+    findings = bench.findings(told, tracers)
     cells = judge(findings, missing=missing, is_complete=told["is_complete"], exposed={})
     evidence = f"{count(findings[ORDINARY].copies)} in a core of {told['scanned_size'] / 2**20:.1f} MiB"
     more = f"core filter wide open; what the kernel left out is {told['left_out_size'] // 1024} KiB"

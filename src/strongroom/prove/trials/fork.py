@@ -24,14 +24,14 @@ _SEEN = "the tracer"
 def run(bench: Bench) -> list[Row]:
     """Two rows, one victim with one child."""
     tracers = Tracers(KINDS)
-    is_raw = bench.plan.swap is not None and bench.swap_problem is None
+    is_raw = bench.has_raw_swap
     with bench.victim(tracers, pressed=is_raw) as victim:
         child = victim.fork()
         rows = [_memory(bench, tracers, victim, child)]
         if is_raw:
             rows.append(_swap(bench, tracers, victim, child))
         else:
-            needs = bench.swap_problem or bench.plan.fork_swap_needs
+            needs = bench.swap_problem or bench.plan.raw_needs
             rows.append(not_tried(SWAP, needs, is_incomplete=bench.swap_problem is not None))
     return rows
 
@@ -45,7 +45,7 @@ def _memory(bench: Bench, tracers: Tracers, victim: Victim, child: int) -> Row:
     looks: dict[str, str] = {}
     # First the reader: what the child looks at must not lie in its memory because it looked.
     told = bench.attack("memory", tracers, pid=child)
-    findings = bench.findings(told) if not told["refused"] else dict.fromkeys(KINDS, Finding())
+    findings = bench.findings(told, tracers) if not told["refused"] else dict.fromkeys(KINDS, Finding())
     for kind in _held(victim):
         result = int(victim.ask_child("look", kind=kind, size=SIZE)["result"])
         if result <= 0:

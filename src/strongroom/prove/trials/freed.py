@@ -29,7 +29,7 @@ def run(bench: Bench) -> list[Row]:
         told = bench.attack("memory", tracers, pid=victim.pid)
         looks = {kind: _look(victim, tracers, kind) for kind in victim.backings if kind != ORDINARY}
         missing, backings = victim.missing, victim.backings
-    findings = dict.fromkeys(KINDS, Finding()) if told["refused"] else bench.findings(told)
+    findings = dict.fromkeys(KINDS, Finding()) if told["refused"] else bench.findings(told, tracers)
     for kind, seen in looks.items():
         if seen in (TRACER, HALF):
             findings[kind] = findings[kind].plus(Finding(seen == TRACER, seen == HALF, {_PLACE: 1}))

@@ -50,7 +50,7 @@ def _row(bench: Bench, tracers: Tracers, victim: Victim, row_id: str, *, drop: b
     if told["refused"]:
         reasons = ", ".join(sorted({str(road["refused"]) for road in told["roads"].values()}))
         return not_tried(row_id, f"needs a system that lets processes be read: {reasons}")
-    findings = bench.findings(told)
+    findings = bench.findings(told, tracers)
     exposed = exposures(row_id, victim.backings)
     cells = judge(findings, missing=victim.missing, is_complete=told["is_complete"], exposed=exposed)
     size = told["scanned_size"] / 2**20

@@ -55,9 +55,9 @@ def raw_scan(
         # Tracers outside locked memory could be in that file by our own doing, and not by the victim's.
         told["is_locked"] = told["is_locked"] and tracers.is_locked
         told["is_complete"] = told["is_complete"] and told["is_locked"]
-        findings = bench.findings(told)
+        findings = bench.findings(told, tracers)
         if control is not None:
-            own = int(told["needles"][KINDS.index(ORDINARY)]["owners"].get(control, 0))
+            own = int(told["needles"][tracers.kinds.index(ORDINARY)]["owners"].get(control, 0))
             findings[ORDINARY] = Finding(whole=own, where=findings[ORDINARY].where)
         if findings[ORDINARY].copies and not told["pages_elsewhere"]:
             break

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import ctypes
 import os
+from collections.abc import Mapping
 from typing import Any
 
-from strongroom.prove.attackers import libc
+from strongroom.prove.attackers import libc, pages
 
 ORDINARY, SECRET_OPEN, SECRET_AT_REST = "ordinary", "secret-open", "secret-at-rest"
 LOCKED, SECRETMEM = "locked", "secretmem"
@@ -40,11 +41,9 @@ def address_of(exporter: object) -> int:
 
 def backing_at(address: int) -> str:
     """What the kernel says lies at an address: the library's own word is not asked."""
-    with open("/proc/self/maps", encoding="utf-8", errors="replace") as lines:
-        for line in lines:
-            start, end = line.split(None, 1)[0].split("-")
-            if int(start, 16) <= address < int(end, 16):
-                return "secretmem" if "/secretmem" in line else "anonymous"
+    for mapping in pages.mappings("self"):
+        if mapping.start <= address < mapping.end:
+            return "secretmem" if mapping.is_secretmem else "anonymous"
     return "unmapped"
 
 
@@ -60,6 +59,7 @@ class Held:
     address: int | None = None
     backing: str = "ciphertext"  # what the kernel says lies there
     claimed: str = ""  # what the library says
+    files: Mapping[str, int] = {}  # the mapped files that hold it: what they are called in results, and their inodes
     plaintext_at: int | None = None  # where it last lay as plaintext; stays known after the release
 
     def show(self, descriptor: int, size: int) -> int:
@@ -69,6 +69,10 @@ class Held:
         """
         assert self.address is not None
         return libc.write_from(descriptor, self.address, size)
+
+    def notices_loss(self) -> bool:
+        """Whether the library says that the contents are lost."""
+        return False
 
     def release(self) -> None:
         """Delete or destroy, whatever the kind's users do."""
@@ -134,12 +138,10 @@ class SecretOpen(SecretAtRest):
 
 
 class OpenBuffer(Held):
-    """A LockedBuffer open for writing."""
+    """A LockedBuffer, or another buffer, open for writing."""
 
-    def __init__(self, descriptor: int, size: int, backing: str) -> None:
-        import strongroom
-
-        self.buffer = strongroom.LockedBuffer(size, backing=backing)
+    def __init__(self, descriptor: int, buffer: Any) -> None:
+        self.buffer = buffer
         self.access = self.buffer.open("rw")
         view = self.access.__enter__()
         _fill(descriptor, view)
@@ -153,12 +155,17 @@ class OpenBuffer(Held):
         self.buffer.destroy()
 
 
-def hold(kind: str, descriptor: int, size: int) -> Held:
-    """Take the next tracer from the pipe into one kind of memory."""
+def hold(kind: str, descriptor: int, size: int, disk: str | None = None) -> Held:
+    """Take the next tracer from the pipe into one kind of memory; `disk`: the folder for those that have files."""
+    import strongroom
+    from strongroom.prove.victim import vanishing
+
+    if kind in vanishing.KINDS:
+        return vanishing.hold(kind, descriptor, size, disk)
     if kind == ORDINARY:
-        return Ordinary(descriptor, size)
+        return Ordinary(descriptor, size) if disk is None else vanishing.OrdinaryFiles(descriptor, size, disk)
     if kind == SECRET_AT_REST:
         return SecretAtRest(descriptor, size)
     if kind == SECRET_OPEN:
         return SecretOpen(descriptor, size)
-    return OpenBuffer(descriptor, size, kind)
+    return OpenBuffer(descriptor, strongroom.LockedBuffer(size, backing=kind))

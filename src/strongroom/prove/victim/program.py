@@ -29,6 +29,7 @@ class Victim:
         self.child_in = int(parameters["child_in"])
         self.child_out = int(parameters["child_out"])
         self.leak = int(parameters["leak"])  # write end: what the forked child can see goes here
+        self.disk: str | None = None  # where files go, if there is a disk for them
         self.held: dict[str, Held] = {}
         self.old: dict[str, int] = {}  # where released kinds had their plaintext
 
@@ -45,6 +46,7 @@ class Victim:
         # files may be out of reach.
         with contextlib.suppress(strongroom.StrongroomError):  # no lock budget, say: `hold` will tell
             strongroom.Secret.random(1).destroy()
+        self.disk = command.get("disk")
         if folder := command.get("folder"):
             os.chdir(folder)
         if command.get("drop"):
@@ -55,12 +57,16 @@ class Victim:
     def do_hold(self, command: dict[str, Any]) -> dict[str, Any]:
         """Hold a tracer in one kind of memory."""
         kind = str(command["kind"])
-        self.held[kind] = hold(kind, self.tracers, int(command["size"]))
-        return {"seen": self.held[kind].backing, "claimed": self.held[kind].claimed}
+        held = self.held[kind] = hold(kind, self.tracers, int(command["size"]), self.disk)
+        return {"seen": held.backing, "claimed": held.claimed, "files": held.files}
 
     def do_show(self, command: dict[str, Any]) -> dict[str, Any]:
         """Show one held tracer to prove, and to nobody else."""
         return {"result": self.held[str(command["kind"])].show(self.leak, int(command["size"]))}
+
+    def do_notice(self, command: dict[str, Any]) -> dict[str, Any]:
+        """Ask one kind that may vanish whether it did."""
+        return {"noticed": self.held[str(command["kind"])].notices_loss()}
 
     def do_discard(self, command: dict[str, Any]) -> dict[str, Any]:
         """Empty the tracer pipe after a kind failed before it read its tracer; the bytes are not looked at."""
