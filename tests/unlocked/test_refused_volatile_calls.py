@@ -171,7 +171,7 @@ SECOND = """
             print("done")
         except SystemCallError as error:
             print(error.call, error.errno)
-    print(volatile.is_destroyed)
+    print(volatile.is_destroyed, flush=True)
     os._exit(0)
 """
 

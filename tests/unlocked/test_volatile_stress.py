@@ -182,7 +182,7 @@ def test_a_stand_in_among_threads(vanishing_backing: vanishing.Kind) -> None:
         buffer.copy_from(b"y" * 1000)
         assert buffer == b"y" * 1000
         buffer.destroy()
-        print(*counts.values())
+        print(*counts.values(), flush=True)
         os._exit(0)
     """)
     assert min(map(int, out.split())) > 3, out
