@@ -182,7 +182,7 @@ def test_a_stand_in_among_threads(vanishing_backing: vanishing.Kind) -> None:
         buffer.copy_from(b"y" * 1000)
         assert buffer == b"y" * 1000
         buffer.destroy()
-        print(*counts.values(), flush=True)
+        print(counts["read"], counts["store"], counts["drop"], flush=True)  # a loss may be made good before it is met
         os._exit(0)
     """)
     assert min(map(int, out.split())) > 3, out
