@@ -124,7 +124,8 @@ def test_directories_that_are_none(directory: Path) -> None:
     for name, code in (("no", errno.ENOENT), ("file", errno.ENOTDIR), ("l" * 5000, errno.ENAMETOOLONG)):
         error = refused(directory / name)
         assert (error.call, error.errno) == ("open(directory)", code)
-        assert f"exists and that this process may write to, not '{directory}/{name[:9]}" in str(error)
+        assert "exists and that this process may write to, not '/" in str(error)
+        assert len(name) > 9 or f"'{directory}/{name}'" in str(error)
         assert len(str(error)) < 500
     error = refused("/proc")
     assert error.call in ("open(private file)", "open(O_TMPFILE)")  # who may not write there gets no further

@@ -208,7 +208,7 @@ def test_a_locked_partial_page_gives_its_lock_back() -> None:
         volatile.copy_from(b"unlocked!")
         print(locked() - before, volatile.guarantees()["LOCKED"].state, volatile == b"unlocked!")
     """)
-    assert out.split() == ["1", "verified", "0", "0", "unavailable", "True"]
+    assert out.split() == ["1", "verified", "0", "0", "refused", "True"]
 
 
 def test_who_waits_for_locked_memory_is_told(vanishing_backing: vanishing.Kind) -> None:

@@ -86,7 +86,7 @@ def judge_unlocked(found: Guarantees, backing: str, pages: list[procfs.Mapping],
         pages: What the kernel's listing says of them; none where there is no such listing.
         now: Seconds since the epoch.
     """
-    if found[words.LOCKED].state != words.VERIFIED:
+    if found[words.LOCKED].state == words.UNAVAILABLE:
         found[words.LOCKED] = Evidence(words.UNAVAILABLE, _NOT_LOCKED[backing], now)
     found[words.UNREADABLE_BY_OTHERS] = Evidence(words.UNAVAILABLE, _READERS.get(PLATFORM, _ANY_READERS), now)
     found[words.NO_MIGRATION] = Evidence(words.UNAVAILABLE, _MOVES.get(PLATFORM, _ANY_MOVES), now)

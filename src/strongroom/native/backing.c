@@ -194,7 +194,11 @@ sr_condition sr_block_condition(const sr_block *block)
     const unsigned char *before = block->data - SR_CANARY_SIZE, *behind = block->data + block->size;
     int32_t barrier = 0, has_vanished = 0;
     if (!sr_can_vanish(block->backing)) {
-        return sr_canary_is_intact(before, SR_CANARY_SIZE) ? SR_INTACT : SR_DAMAGED;
+        if (sr_canary_is_intact(before, SR_CANARY_SIZE)) {
+            return SR_INTACT;
+        }
+        /* a page that its device would not take comes back as zeros */
+        return block->backing == SR_BACKING_FILE && is_dropped(before) ? SR_LOST : SR_DAMAGED;
     }
     if (block->is_void) {
         return SR_LOST;

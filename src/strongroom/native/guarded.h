@@ -120,8 +120,8 @@ void sr_block_place(sr_block *block, size_t size);
 /* 1 if canary and zeros are as they were, or as the system leaves what it dropped. The block must be readable. */
 int sr_block_is_intact(const sr_block *block);
 
-/* What became of the contents; only those that can vanish are ever lost. The block must be readable. What was read of them
- * before this says SR_INTACT was there, if nobody began them anew in between. */
+/* What became of the contents; only those that can vanish are ever lost, and those whose file's device failed. The block
+ * must be readable. What was read before this says SR_INTACT was there, if nobody began them anew in between. */
 typedef enum sr_condition { SR_INTACT, SR_LOST, SR_DAMAGED } sr_condition;
 sr_condition sr_block_condition(const sr_block *block);
 

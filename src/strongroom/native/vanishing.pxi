@@ -33,6 +33,10 @@ cdef int _fetch_to_open(Block block, bint writable) except -1:
     else:
         with nogil:
             failed = sr_block_fetch(pages, &error)
+            if not failed and sr_block_condition(pages) == SR_LOST:
+                failed = 1
+                error.call = b"write-back"
+                error.code = EIO
     if failed:
         if writable:
             block.writers -= 1
