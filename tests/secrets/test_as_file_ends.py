@@ -189,6 +189,8 @@ def test_threads_that_make_files_while_others_purge_and_fork() -> None:
                 os._exit(found)
             if os.waitpid(child, 0)[1] != 0:
                 wrong.append("child")
+            if forks <= 5 and time.monotonic() >= end:  # four threads want the interpreter too
+                end = time.monotonic() + 0.5
         for thread in threads: thread.join()
         left = open("/proc/self/maps").read().count("strongroom-file")
         print(wrong, made > 100, forks > 5, left, stats().locked_size)
