@@ -16,7 +16,8 @@ from pathlib import Path
 import pytest
 
 import needs
-from strongroom import FileBuffer, UnsupportedError
+import vanishing
+from strongroom import FileBuffer, UnsupportedError, VolatileBuffer
 
 #: The least that each makes a file system in, in MiB; the image has holes and takes less.
 _LEAST_MIB = {"ext4": 8, "ext2": 2, "btrfs": 128, "xfs": 320}
@@ -49,13 +50,13 @@ def on_disk(path: Path) -> Path:
 _MADV_PAGEOUT = 21  # linux/mman.h; Linux 5.4
 
 
-def pages_of(buffer: FileBuffer) -> tuple[int, int]:
+def pages_of(buffer: FileBuffer | VolatileBuffer) -> tuple[int, int]:
     """Return where the pages of a buffer begin, and their size in bytes."""
     start, end, _steps = buffer._layout()
     return start, end - start
 
 
-def resident(buffer: FileBuffer) -> int:
+def resident(buffer: FileBuffer | VolatileBuffer) -> int:
     """Return how many pages of a buffer are in memory."""
     start, size = pages_of(buffer)
     told = (ctypes.c_ubyte * (size // mmap.PAGESIZE))()
@@ -63,17 +64,17 @@ def resident(buffer: FileBuffer) -> int:
     return sum(flags & 1 for flags in told)
 
 
-def write_out(buffer: FileBuffer) -> None:
+def write_out(buffer: FileBuffer | VolatileBuffer) -> None:
     """Have the system write a buffer's pages to their file, as it does by itself after half a minute."""
     start, size = pages_of(buffer)
     assert ctypes.CDLL(None).msync(ctypes.c_void_p(start), ctypes.c_size_t(size), 4) == 0  # MS_SYNC
 
 
-def evict(buffer: FileBuffer) -> None:
+def evict(buffer: FileBuffer | VolatileBuffer) -> None:
     """The same, and have it take them out of memory, as it does when memory is short."""
     write_out(buffer)
     start, size = pages_of(buffer)
-    for _ in range(100):  # a page that somebody looks at meanwhile stays
+    for _ in vanishing.cpus_in_turn():  # a page that was just touched waits in a list of one CPU
         ctypes.CDLL(None).madvise(ctypes.c_void_p(start), ctypes.c_size_t(size), _MADV_PAGEOUT)
         if resident(buffer) == 0:
             return

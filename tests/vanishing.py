@@ -9,6 +9,7 @@ import mmap
 import os
 import sys
 import tempfile
+from collections.abc import Iterator
 from types import TracebackType
 from typing import Any, Literal, Self
 
@@ -53,6 +54,17 @@ def contents(page: int) -> bytes:
         os.close(memory)
 
 
+def cpus_in_turn() -> Iterator[None]:
+    """Move this thread from one CPU to the next, a few hundred times, and back at the end."""
+    allowed = os.sched_getaffinity(0)
+    try:
+        for number in range(_TRIES):
+            os.sched_setaffinity(0, {sorted(allowed)[number % len(allowed)]})
+            yield
+    finally:
+        os.sched_setaffinity(0, allowed)
+
+
 def is_gone(page: int) -> bool:
     """Whether there is nothing in a page."""
     return not any(contents(page))
@@ -72,15 +84,10 @@ def drop_page(page: int, backing: str) -> None:
     push(page, backing)
     if is_gone(page):
         return
-    allowed = os.sched_getaffinity(0)
-    try:
-        for number in range(_TRIES):
-            os.sched_setaffinity(0, {sorted(allowed)[number % len(allowed)]})
-            push(page, backing)
-            if is_gone(page):
-                return
-    finally:
-        os.sched_setaffinity(0, allowed)
+    for _ in cpus_in_turn():
+        push(page, backing)
+        if is_gone(page):
+            return
     raise AssertionError(f"{backing}: the kernel keeps the page, {_TRIES} times")
 
 

@@ -137,6 +137,7 @@ cdef extern from "native/guarded.h" nogil:
     void sr_block_renew(sr_block *block)
     void sr_block_lose(sr_block *block)
     int sr_block_fetch(sr_block *block, sr_error *error)
+    int sr_block_fetch_marks(const sr_block *block, sr_error *error)
     int sr_block_close(sr_block *block, sr_error *error)
     int sr_block_protect(sr_block *block, sr_protection protection, sr_error *error)
     void sr_block_place(sr_block *block, size_t size)
@@ -144,7 +145,16 @@ cdef extern from "native/guarded.h" nogil:
     int sr_block_wipe(sr_block *block, sr_error *error)
     int sr_block_destroy(sr_block *block, sr_error *error)
     void sr_block_forget(sr_block *block)
+    ctypedef struct sr_block_totals:
+        size_t isolated
+        size_t pages_size[SR_BACKING_COUNT]
+        size_t unlocked_size
+    void sr_blocks_count(sr_block_totals *totals)
+
+cdef extern from "native/ending.h" nogil:
     void sr_blocks_wipe_all()
+    sr_block *sr_blocks_hold_files()
+    void sr_blocks_wipe_files(sr_block *newest)
     int sr_blocks_are_ours()
     void sr_blocks_expect_walks()
     enum:
@@ -152,11 +162,6 @@ cdef extern from "native/guarded.h" nogil:
         SR_WALK_LAST
     void sr_blocks_await_walk()
     void sr_blocks_wipe_at_once(int why, volatile int32_t *count)
-    ctypedef struct sr_block_totals:
-        size_t isolated
-        size_t pages_size[SR_BACKING_COUNT]
-        size_t unlocked_size
-    void sr_blocks_count(sr_block_totals *totals)
     const char *SR_DAMAGED_CANARY
     void sr_blocks_die(const char *message)
 

@@ -165,14 +165,16 @@ cdef void _report(object error) noexcept:
     raise error
 
 
-cdef void _wipe_everything() noexcept:
+cdef sr_block *_wipe_at_hand() noexcept:
+    """All but what may have to wait for a disk, which it gives: for sr_blocks_wipe_files."""
     sr_pool_wipe_all()
     sr_blocks_wipe_all()
     sr_files_wipe_all()
+    return sr_blocks_hold_files()
 
 
 cdef void _at_exit() noexcept:
-    _wipe_everything()
+    sr_blocks_wipe_files(_wipe_at_hand())
     sr_names_end_all()
 
 

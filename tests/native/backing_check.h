@@ -6,6 +6,7 @@
 #define _GNU_SOURCE
 #include "backing.h"
 #include "check.h"
+#include "ending.h"
 #include "generation.h"
 #include "refusing.h"
 

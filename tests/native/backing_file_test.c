@@ -1,6 +1,7 @@
 /* The file behind a block: what is in it while the block lives and after its end, what children have of it, and what a walk
  * writes back. */
 #include "backing_check.h"
+#include "live.h"
 #include "sr_os_signals.h"
 
 #include <pthread.h>
@@ -123,7 +124,7 @@ static void look_in_child(void *unused)
     CHECK("  the generation tells", inherited[0].generation != sr_generation());
     sr_block own;
     CHECK("  a child makes its own", made(&own, 32, SR_BACKING_FILE));
-    sr_blocks_wipe_all();
+    sr_blocks_wipe_files(sr_blocks_hold_files());
     CHECK("  wipes it and gives it back", gone(&own));
 }
 
@@ -198,6 +199,86 @@ static void test_fork_amid_making(void)
 }
 
 /* ---- walks ---- */
+
+/* Whoever makes one while others are being wiped has nothing of that. */
+static void test_younger_ones(void)
+{
+    sr_block older, younger;
+    CHECK("a block", made(&older, 32, SR_BACKING_FILE));
+    memset(older.data, 'A', 32);
+    sr_block *newest = sr_blocks_hold_files();
+    CHECK("one that is made after all were to be wiped", newest == &older && made(&younger, 32, SR_BACKING_FILE));
+    memset(younger.data, 'A', 32);
+    sr_blocks_wipe_files(newest);
+    CHECK("is not", is_all(older.data, 32, 0) && is_all(younger.data, 32, 'A'));
+    CHECK("nobody holds them any more", older.visitors == 0 && younger.visitors == 0 && gone(&younger) && gone(&older));
+    CHECK("of none there is nothing to wipe", sr_blocks_hold_files() == NULL);
+    sr_blocks_wipe_files(NULL);
+}
+
+static sr_block *visited;
+static volatile int is_syncing, is_gone, was_there;
+
+static void await_the_other(const void *address, size_t size)
+{
+    (void)size;
+    if (address == visited->pages && !is_syncing) {
+        is_syncing = 1;
+        usleep(30000); /* it is waiting by now */
+        was_there = !is_gone;
+    }
+}
+
+static void *end_visited(void *unused)
+{
+    while (!is_syncing) {
+        sched_yield();
+    }
+    is_gone = gone(visited);
+    return unused;
+}
+
+static void test_end_amid_wiping(void)
+{
+    sr_block block, other;
+    pthread_t ender;
+    CHECK("two blocks", made(&block, 32, SR_BACKING_FILE) && made(&other, 32, SR_BACKING_FILE));
+    visited = &block;
+    pthread_create(&ender, NULL, end_visited, NULL);
+    when_syncing = await_the_other;
+    sr_blocks_wipe_files(sr_blocks_hold_files());
+    pthread_join(ender, NULL);
+    when_syncing = NULL;
+    CHECK("one that is being written back does not go before it was", was_there && is_gone && gone(&other));
+}
+
+/* What is on the disk only stays there: to fetch it would be to wait. */
+static void test_damage_fetches_nothing(void)
+{
+    sr_block block;
+    unsigned char present[2];
+    CHECK("two pages", made(&block, page + 1, SR_BACKING_FILE));
+    memset(block.data, 'A', page + 1);
+    for (int i = 0; i < 100; i++) { /* reclaimed once the CPU that touched it last has passed it on */
+        __real_msync(block.pages, 2 * page, MS_SYNC);
+        __real_madvise(block.pages + page, page, 21 /* MADV_PAGEOUT */);
+        if (mincore(block.pages, 2 * page, present) == 0 && (present[1] & 1) == 0) {
+            break;
+        }
+        usleep(1000);
+    }
+    if ((present[0] & 1) == 0 || (present[1] & 1) != 0) {
+        skip("damage fetches nothing", "no page of a file was taken out of memory here (MADV_PAGEOUT: Linux 5.4)");
+    } else {
+        sr_block_wipe_checked(&block, SR_WALK_DAMAGED);
+        CHECK("what is in memory is wiped", is_all(block.data, page - 16, 0));
+        CHECK("the rest was not fetched", mincore(block.pages, 2 * page, present) == 0 && (present[1] & 1) == 0);
+        CHECK("and is on its disk", block.data[page] == 'A');
+        sr_block_wipe_checked(&block, SR_WALK_LAST);
+        CHECK("otherwise it is wiped", is_all(block.data, page + 1, 0));
+    }
+    CHECK("it goes", gone(&block));
+}
 
 static sr_block blocks[3];
 static int block_count;
@@ -276,6 +357,8 @@ static void wipe_all(void *unused)
     (void)unused;
     make_blocks();
     sr_blocks_wipe_all();
+    CHECK("all but what has a file is wiped at once", seen->syncs == 0 && blocks[0].data[0] == 'A');
+    sr_blocks_wipe_files(sr_blocks_hold_files());
     CHECK("wiped", are_wiped());
     end_blocks();
 }
@@ -304,7 +387,7 @@ static void test_what_is_written_back(void)
     CHECK("does so too", seen->syncs == syncs_wanted() && seen->dirty == 0);
     int status = status_of_child(damage, NULL);
     CHECK("damage ends the process", WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
-    CHECK("and what files had is overwritten first", seen->syncs == syncs_wanted() && seen->dirty == 0);
+    CHECK("and no disk is waited for", seen->syncs == 0);
     make_blocks();
     __real_msync(blocks[0].pages, page, MS_SYNC);
     look(NULL, 0);
@@ -321,6 +404,9 @@ int main(void)
     test_what_a_partial_page_has();
     test_children();
     test_fork_amid_making();
+    test_younger_ones();
+    test_end_amid_wiping();
+    test_damage_fetches_nothing();
     test_walk_that_lives_on();
     test_what_is_written_back();
     return end();

@@ -2,6 +2,8 @@
  * names the call. */
 #include "backing_check.h"
 
+#include <limits.h>
+
 static int is(const char *call, int64_t code)
 {
     if (strcmp(error.call, call) != 0 || error.code != code) {
@@ -264,8 +266,10 @@ static void test_unreadable(void)
                                       && burned(&block, "madvise(MADV_POPULATE_WRITE)", EFAULT));
     CHECK("what can be reached is", file_is_zeros(page));
     memset(block.pages, 'A', page);
-    sr_blocks_wipe_all();
-    CHECK("nor when all are", file_is_zeros(page));
+    sr_blocks_wipe_files(sr_blocks_hold_files());
+    size_t mark = (size_t)(block.data - block.pages) - SR_CANARY_SIZE;
+    CHECK("nor when all are", !file_is_zeros(page) && is_all(content, mark, 0)
+                                  && is_all(content + mark + SR_CANARY_SIZE, page - mark - SR_CANARY_SIZE, 0));
     memset(block.pages, 'A', page);
     CHECK("nor when it is to go, which is said", gone(&block) && burned(&block, "madvise(MADV_POPULATE_WRITE)", EFAULT)
                                                      && file_is_zeros(page));
@@ -277,6 +281,35 @@ static void test_unreadable(void)
                                                            && __real_ftruncate(witness, (off_t)(3 * page)) == 0);
     CHECK("which is no damage", gone(&block) && block.burned.call == NULL && file_is_zeros(3 * page));
     close_witness();
+}
+
+/* One page in the middle is as if its device had failed. Each walk passes it by, and soon. */
+static void test_hole_amid_pages(void)
+{
+    sr_block block;
+    CHECK("three pages", made(&block, 2 * page + 1, SR_BACKING_FILE));
+    int empty = open(directory, O_TMPFILE | O_RDWR, 0600);
+    if (empty < 0) {
+        skip("a page out of reach amid others", "this file system has no O_TMPFILE");
+    } else {
+        memset(block.data, 'A', block.size);
+        CHECK("the second out of reach", mmap(block.pages + page, page, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED,
+                                              empty, 0) == block.pages + page);
+        refuse_call = "read";
+        refuse_nth(INT_MAX, EIO, 0);
+        sr_blocks_wipe_at_once(SR_WALK_LIVES_ON, NULL);
+        int reads = calls_seen;
+        refuse_call = NULL;
+        refuse_nth(0, 0, 0);
+        unsigned char *last = block.pages + 2 * page;
+        CHECK("the others are wiped", is_all(last, page, 0) && is_all(block.data, (size_t)(block.pages + page - block.data), 0));
+        CHECK("in a few reads", reads > 0 && reads < 1000);
+        memset(last, 'A', page);
+        sr_blocks_wipe_files(sr_blocks_hold_files());
+        CHECK("as when all are", is_all(last, page, 0));
+        close(empty);
+    }
+    CHECK("it goes", gone(&block));
 }
 
 static void test_renewing(void)
@@ -306,6 +339,7 @@ int main(void)
         check_end(SR_BACKING_PARTIAL);
     }
     test_unreadable();
+    test_hole_amid_pages();
     test_renewing();
     return end();
 }

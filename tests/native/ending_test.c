@@ -2,7 +2,7 @@
 #define _GNU_SOURCE
 #include "check.h"
 #include "generation.h"
-#include "guarded.h"
+#include "ending.h"
 #include "sr_os_signals.h"
 
 #include <errno.h>
@@ -150,7 +150,7 @@ static void note_count(sr_block *block, int is_last)
 static void test_counting_comes_first(void)
 {
     CHECK("a block", made(&going, 32, SR_BACKING_LOCKED));
-    sr_blocks_walk(note_count, 0, &walks_counted);
+    sr_blocks_walk((sr_visit *const[]){note_count, NULL}, 0, &walks_counted);
     CHECK("the walk has counted itself before it visits", counted_when_visited == 1 && walks_counted == 1);
     CHECK("and the block goes", sr_block_destroy(&going, &error) == 0);
 }
@@ -158,14 +158,14 @@ static void test_counting_comes_first(void)
 static void test_forking_amid(void)
 {
     CHECK("a block", made(&going, 32, SR_BACKING_LOCKED));
-    sr_blocks_walk(fork_amid, 0, NULL);
+    sr_blocks_walk((sr_visit *const[]){fork_amid, NULL}, 0, NULL);
     CHECK("which goes", sr_block_destroy(&going, &error) == 0);
 }
 
 static void test_leaving_waits(void)
 {
     CHECK("a block", made(&going, 32, SR_BACKING_LOCKED));
-    sr_blocks_walk(linger, 0, NULL);
+    sr_blocks_walk((sr_visit *const[]){linger, NULL}, 0, NULL);
     CHECK("does not go while a walk looks at it", !was_gone_in_walk);
     pthread_join(destroyer, NULL);
     CHECK("and goes then", is_gone);

@@ -2,6 +2,7 @@
  * that fails leaves: no descriptor, no mapping, no content. */
 #define _GNU_SOURCE
 #include "check.h"
+#include "ending.h"
 #include "file.h"
 #include "generation.h"
 #include "refusing.h"

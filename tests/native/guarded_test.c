@@ -2,7 +2,7 @@
 #define _GNU_SOURCE
 #include "check.h"
 #include "generation.h"
-#include "guarded.h"
+#include "ending.h"
 
 #include <errno.h>
 #include <fcntl.h>

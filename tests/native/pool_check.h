@@ -3,6 +3,7 @@
 #define SR_POOL_CHECK_H
 
 #include "check.h"
+#include "ending.h"
 #include "generation.h"
 #include "pool.h"
 

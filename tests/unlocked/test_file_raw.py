@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 import loopmounted
-from children import CANARY_DEATH, Live
+from children import Live
 from loopmounted import Mounted, as_root
 from strongroom import FileBuffer
 
@@ -85,11 +85,6 @@ ENDS = {
         "harden(wipe_on_signals=[signal.SIGTERM])",
         "os.kill(os.getpid(), signal.SIGTERM)",
         -signal.SIGTERM,
-    ),
-    "a damaged canary": (
-        "view = buffer.open('rw').__enter__(); place = address_of(view)",
-        "os.close(2); flip(place - 1); buffer.open('rw').__enter__(); view = None; purge()",
-        CANARY_DEATH,
     ),
 }
 

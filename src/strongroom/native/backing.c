@@ -193,6 +193,7 @@ sr_condition sr_block_condition(const sr_block *block)
 {
     const unsigned char *before = block->data - SR_CANARY_SIZE, *behind = block->data + block->size;
     int32_t barrier = 0, has_vanished = 0;
+    sr_error ignored;
     if (!sr_can_vanish(block->backing)) {
         if (sr_canary_is_intact(before, SR_CANARY_SIZE)) {
             return SR_INTACT;
@@ -200,8 +201,8 @@ sr_condition sr_block_condition(const sr_block *block)
         /* a page that its device would not take comes back as zeros */
         return block->backing == SR_BACKING_FILE && is_dropped(before) ? SR_LOST : SR_DAMAGED;
     }
-    if (block->is_void) {
-        return SR_LOST;
+    if (block->is_void || sr_block_fetch_marks(block, &ignored) != 0) {
+        return SR_LOST; /* what a partial page held is gone as soon as the page itself is */
     }
     sr_os_add(&barrier, 0);
     for (int i = 0; i < 2; i++) {
@@ -248,6 +249,12 @@ int sr_block_fetch(sr_block *block, sr_error *error)
 {
     int is_written = block->protection == SR_READ_WRITE;
     return sr_has_file(block->backing) ? sr_os_fetch(block->pages, block->pages_size, is_written, error) : 0;
+}
+
+int sr_block_fetch_marks(const sr_block *block, sr_error *error)
+{
+    size_t page = sr_os_page_size(), size = ((size_t)(block->data - block->pages) + page - 1) / page * page;
+    return sr_has_file(block->backing) ? sr_os_fetch(block->pages, size, 0, error) : 0;
 }
 
 /* ---- how they end ---- */

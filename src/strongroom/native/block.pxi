@@ -147,7 +147,7 @@ cdef class Block(Keeper):
         if self.generation != sr_generation():
             return 0
         if writable and self.kept_in > SR_BACKING_SECRETMEM:
-            _fetch(self)
+            _fetch_marks(self)
         if writable and not self.is_intact():
             sr_blocks_die(SR_DAMAGED_CANARY)
         return self.settle()

@@ -91,5 +91,6 @@ static void wipe_if_file(sr_block *block, int why)
 
 void sr_files_wipe_all(void)
 {
-    sr_blocks_walk(wipe_if_file, SR_WALK_LIVES_ON, NULL);
+    sr_visit *const visits[] = {wipe_if_file, NULL};
+    sr_blocks_walk(visits, SR_WALK_LIVES_ON, NULL);
 }

@@ -89,21 +89,12 @@ int sr_block_is_intact(const sr_block *block)
 {
     const unsigned char *mark = block->data - SR_CANARY_SIZE;
     size_t below = (size_t)(mark - block->pages);
-    if (block->has_no_canary) {
-        return 1;
+    sr_error ignored;
+    if (block->has_no_canary || (block->backing == SR_BACKING_PARTIAL && sr_block_fetch_marks(block, &ignored) != 0)) {
+        return 1; /* a page that its device does not give back is lost, and nobody can look at it */
     }
     return sr_block_condition(block) != SR_DAMAGED
            && (below == 0 || (block->pages[0] == 0 && memcmp(block->pages, block->pages + 1, below - 1) == 0));
-}
-
-/* Where a page cannot be fetched a touch would be a fault: the others go through the kernel, which checks each. */
-static void wipe_within_reach(sr_block *block)
-{
-    sr_error ignored; /* each of the others still deserves its turn */
-    for (size_t i = 0; i < block->pages_size; i += sr_os_page_size()) {
-        (void)sr_os_store_checked(block->pages + i, NULL, sr_os_page_size(), &ignored);
-    }
-    block->has_no_canary = 1;
 }
 
 int sr_block_wipe(sr_block *block, sr_error *error)
@@ -113,7 +104,10 @@ int sr_block_wipe(sr_block *block, sr_error *error)
     }
     block->burned = (sr_outcome){NULL, 0};
     if (sr_block_fetch(block, &block->burned) != 0) {
-        wipe_within_reach(block);
+        sr_error ignored;
+        sr_block_wipe_checked(block, SR_WALK_LIVES_ON);
+        (void)sr_os_store_checked(block->data - SR_CANARY_SIZE, NULL, SR_CANARY_SIZE, &ignored); /* for nobody's disk */
+        block->has_no_canary = 1;
         return 0;
     }
     int is_damaged = !sr_block_is_intact(block);
@@ -142,26 +136,20 @@ static int end(sr_block *block, sr_error *error)
     return 0;
 }
 
-static void set_ending(sr_block *block, int is_ending)
-{
-    sr_os_enter(SR_MUTEX_BLOCKS);
-    block->is_ending = is_ending;
-    sr_os_leave(SR_MUTEX_BLOCKS);
-}
-
 /* Only the owner's thread closes and wipes a block, and who wipes all of them; these two must not meet. */
 int sr_block_destroy(sr_block *block, sr_error *error)
 {
-    set_ending(block, 1);
+    sr_block_set_ending(block, 1);
     int result = end(block, error);
     if (result != 0) {
-        set_ending(block, 0);
+        sr_block_set_ending(block, 0);
     }
     return result;
 }
 
 void sr_block_forget(sr_block *block)
 {
+    sr_block_set_ending(block, 1);
     sr_block_delist(block);
     block->reservation = NULL;
 }

@@ -60,7 +60,8 @@ typedef struct sr_block {
     void (*wipe_slots)(const struct sr_block *block, int why);
     sr_outcome outcomes[SR_STEP_COUNT];
     sr_outcome burned;   /* what the end of its file was refused */
-    int is_ending;       /* whoever destroys it wipes it too */
+    int is_ending;       /* its pages are those of whoever destroys it */
+    volatile int32_t visitors; /* who has it wiped and written back while other threads run, and the list may change */
     int has_no_canary;   /* until it is wiped again, for not all of it could be, or it could not go: nothing is checked */
     int is_void;         /* contents that can vanish: there are none, whatever the sentinels say */
     unsigned renewals;   /* how often contents that can vanish began anew */
@@ -136,8 +137,9 @@ void sr_block_renew(sr_block *block);
 void sr_block_lose(sr_block *block);
 
 /* Fetch pages that may have to come from a file, and room in it if they are READ_WRITE, which may fail: a touch would be a
- * fault then. They must be readable. */
+ * fault then. They must be readable. The second fetches, to be read, those that sr_block_is_intact looks at. */
 int sr_block_fetch(sr_block *block, sr_error *error);
+int sr_block_fetch_marks(const sr_block *block, sr_error *error);
 
 /* Check the canary, overwrite everything between the guards with zeros, put the canary back: contents that can vanish
  * begin anew. Makes the pages READ_WRITE and leaves them so. A damaged canary ends the process (sr_blocks_die), after the
@@ -153,13 +155,6 @@ int sr_block_destroy(sr_block *block, sr_error *error);
  * was refused. */
 void sr_block_forget(sr_block *block);
 
-/* Have what the pages of a private file hold now written there; does nothing to others. Async-signal-safe. */
-void sr_block_write_back(const sr_block *block);
-
-/* Wipe every live block of this process, but for those that a pool shares out and the files of secrets, and leave its pages
- * mapped, as accessible as they were. What private files hold is overwritten too. */
-void sr_blocks_wipe_all(void);
-
 typedef struct sr_block_totals {
     size_t isolated; /* live blocks that are not shared out, nor files */
     size_t pages_size[SR_BACKING_COUNT]; /* bytes between guards, of all of them */
@@ -167,34 +162,5 @@ typedef struct sr_block_totals {
 } sr_block_totals;
 
 void sr_blocks_count(sr_block_totals *totals);
-
-/* Why there is a walk: before something that may let the process live on; before its end; or because of damage. */
-enum { SR_WALK_LIVES_ON = 0, SR_WALK_LAST = 1, SR_WALK_DAMAGED = 2 };
-
-/* Visit every live block, whatever other threads do and whatever this one was doing: waits for nothing. Nothing joins or
- * leaves the list meanwhile; unless the process may live on, never again. A process that only shares this one's memory
- * visits none. What `count` points to, if anything, grows by one before the first visit: a block whose maker found it so,
- * and only then asked for memory or waited (sr_blocks_await_walk), is not visited. */
-void sr_blocks_walk(void (*visit)(sr_block *block, int why), int why, volatile int32_t *count);
-
-/* Whether the blocks are this process's: not so in one that only shares its memory (vfork). Async-signal-safe. */
-int sr_blocks_are_ours(void);
-
-/* From here on walks may come before which the process lives on; until then nobody waits for any. */
-void sr_blocks_expect_walks(void);
-
-/* Wait until no walk is under way that might know something older than the caller's last write. */
-void sr_blocks_await_walk(void);
-
-/* Wipe every live block at once, in such a walk. Async-signal-safe. Pages are READ_WRITE afterwards, whatever is noted of
- * them: to make them what they were, or to note it, would race with whoever is changing both at this moment. */
-void sr_blocks_wipe_at_once(int why, volatile int32_t *count);
-
-#define SR_DAMAGED_CANARY \
-    "strongroom: memory right before or after a secret was overwritten (damaged canary). " \
-    "Every secret has been wiped; ending the process.\n"
-
-/* A canary is damaged, memory is not what it should be: forbid dumps, wipe every block, say what was found, abort. */
-_Noreturn void sr_blocks_die(const char *message);
 
 #endif

@@ -1,6 +1,6 @@
 /* The list of live blocks, and what is done to all of them. */
+#include "ending.h"
 #include "generation.h"
-#include "guarded.h"
 #include "live.h"
 #include "sr_os_signals.h"
 
@@ -106,23 +106,63 @@ void sr_blocks_wipe_all(void)
     (void)sr_generation(); /* in a child that no handler saw the list is still the parent's: drop it first */
     sr_os_enter(SR_MUTEX_BLOCKS);
     for (sr_block *block = live; block != NULL; block = block->next) {
-        if (block->wipe_slots != NULL || block->is_ending) { /* sr_pool_wipe_all and sr_files_wipe_all do that */
-            continue;
+        if (block->wipe_slots == NULL && !sr_has_file(block->backing)) { /* else others do it */
+            sr_error ignored; /* each of the others still deserves its turn */
+            sr_protection before = block->protection;
+            (void)sr_block_wipe(block, &ignored);
+            (void)sr_block_protect(block, before, &ignored);
         }
-        sr_error ignored; /* each of the others still deserves its turn */
-        sr_protection before = block->protection;
-        (void)sr_block_wipe(block, &ignored);
-        (void)sr_block_protect(block, before, &ignored);
-    }
-    for (const sr_block *block = live; block != NULL; block = block->next) { /* last: it waits for disks */
-        sr_block_write_back(block);
     }
     sr_os_leave(SR_MUTEX_BLOCKS);
 }
 
+/* ---- what a disk is waited for: one after the other is held, and the list is not ---- */
+
+static sr_block *hold_from(sr_block *block)
+{
+    while (block != NULL && (!sr_has_file(block->backing) || block->is_ending)) { /* who ends it wipes it */
+        block = block->next;
+    }
+    if (block != NULL) {
+        sr_os_add(&block->visitors, 1);
+    }
+    return block;
+}
+
+sr_block *sr_blocks_hold_files(void)
+{
+    (void)sr_generation();
+    sr_os_enter(SR_MUTEX_BLOCKS);
+    sr_block *newest = hold_from(live);
+    sr_os_leave(SR_MUTEX_BLOCKS);
+    return newest;
+}
+
+void sr_blocks_visit_held(sr_block *newest, sr_visit *visit, int why)
+{
+    for (sr_block *block = newest; block != NULL;) {
+        visit(block, why);
+        sr_os_enter(SR_MUTEX_BLOCKS);
+        sr_block *next = hold_from(block->next);
+        if (block != newest) {
+            sr_os_add(&block->visitors, -1);
+        }
+        sr_os_leave(SR_MUTEX_BLOCKS);
+        block = next;
+    }
+}
+
+void sr_block_set_ending(sr_block *block, int is_ending)
+{
+    sr_os_enter(SR_MUTEX_BLOCKS);
+    block->is_ending = is_ending;
+    sr_os_leave(SR_MUTEX_BLOCKS);
+    sr_os_await_zero(&block->visitors);
+}
+
 /* Without the mutex: its holder may be the thread whose memory went wrong, or the one that a signal interrupted. So who
  * changes the list waits for the walks, and they wait for nobody. */
-void sr_blocks_walk(void (*visit)(sr_block *block, int why), int why, volatile int32_t *count)
+void sr_blocks_walk(sr_visit *const *visits, int why, volatile int32_t *count)
 {
     (void)sr_generation(); /* in a child that no handler saw: drops the parent's list */
     if (!sr_blocks_are_ours()) { /* only shares our memory: vfork */
@@ -132,8 +172,10 @@ void sr_blocks_walk(void (*visit)(sr_block *block, int why), int why, volatile i
     if (count != NULL) { /* now: whoever reads the new number, and then waits for walks, is younger than this one */
         sr_os_add(count, 1);
     }
-    for (sr_block *block = live; block != NULL; block = block->next) {
-        visit(block, why);
+    for (; *visits != NULL; visits++) {
+        for (sr_block *block = live; block != NULL; block = block->next) {
+            (*visits)(block, why);
+        }
     }
     if (why == SR_WALK_LIVES_ON) { /* else nobody makes anything new, which nobody would wipe */
         sr_os_add(&walks, -1);

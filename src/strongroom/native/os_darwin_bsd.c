@@ -73,3 +73,9 @@ int sr_os_fetch(void *address, size_t size, int is_written, sr_error *error)
     (void)error;
     return 0;
 }
+
+int sr_os_is_present(void *page)
+{
+    (void)page;
+    return 1;
+}

@@ -57,3 +57,10 @@ int sr_os_fetch(void *address, size_t size, int is_written, sr_error *error)
     }
     return failed(error, is_written ? "madvise(MADV_POPULATE_WRITE)" : "madvise(MADV_POPULATE_READ)", errno);
 }
+
+/* mincore(2): of a file's page, whether it is in the page cache; the file is ours, so it says the truth (Linux 5.2). */
+int sr_os_is_present(void *page)
+{
+    unsigned char found = 1;
+    return mincore(page, 1, &found) != 0 || (found & 1) != 0;
+}

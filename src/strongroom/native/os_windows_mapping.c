@@ -157,6 +157,12 @@ int sr_os_fetch(void *address, size_t size, int is_written, sr_error *error)
     return 0;
 }
 
+int sr_os_is_present(void *page)
+{
+    (void)page;
+    return 1;
+}
+
 /* ---- CryptProtectMemory ---- */
 
 /* Wine's succeeds and does nothing. Whether this one does anything is seen on a block that is no secret, once. */

@@ -1,4 +1,5 @@
 #include "pool_shard.h"
+#include "ending.h"
 #include "generation.h"
 
 #include <assert.h>

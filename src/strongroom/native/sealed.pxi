@@ -259,6 +259,9 @@ cdef void _leave_room(Sealed sealed, Block room) noexcept:
 def purge():
     """Wipe every buffer, room and key of this process; nothing made before opens again."""
     cdef list blocks = list(_key_blocks)  # go last: other threads may run meanwhile, and what they make is made after this
+    cdef sr_block *in_files
     sr_os_add(&_purges, 1)
     _key_blocks[:] = [None] * MOST_KEYS
-    _wipe_everything()
+    in_files = _wipe_at_hand()
+    with nogil:
+        sr_blocks_wipe_files(in_files)

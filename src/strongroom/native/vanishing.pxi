@@ -14,10 +14,10 @@ cdef bint _has_vanished(Access access) noexcept:
     return access.renewals != block.pages.renewals or block.is_missing(access.is_filling)
 
 
-cdef int _fetch(Block block) except -1:
-    """Pages that may have to come from a file: here it may fail, and at the first touch it would be a fault."""
+cdef int _fetch_marks(Block block) except -1:
+    """What tells whether a block is intact may have to come from a file: that may fail, and a look would be a fault."""
     cdef sr_error error
-    if sr_block_fetch(block.pages, &error):
+    if sr_block_fetch_marks(block.pages, &error):
         block.settle()
         raise _host.not_fetched(error.call.decode(), error.code)
     return 0
