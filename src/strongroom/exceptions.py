@@ -59,11 +59,14 @@ class StrongroomError(Exception):
 
 
 class StrongroomWarning(UserWarning):
-    """A shortfall that ``Policy(on_shortfall="warn")`` allowed.
+    """A shortfall that ``Policy(on_shortfall="warn")`` allowed, or a lock that ``Policy(fallback=...)`` does without.
 
-    Raised when: a buffer was made without a guarantee that its policy names; given once, through ``warnings.warn``.
+    Raised when: a buffer was made without a guarantee that its policy names; or a ``LockedBuffer`` could not be locked,
+    and the fallback of its policy serves instead. Given once for each buffer, through ``warnings.warn``, at the line
+    that made it.
 
-    What to do: see in ``guarantees()`` which call was refused, and why; ``on_shortfall="raise"`` makes an error of it.
+    What to do: see in ``guarantees()`` which call was refused, and why, and under LOCKED of a stand-in what would have
+    it locked. ``on_shortfall="raise"`` makes an error of the one, a policy without ``fallback`` of the other.
 
     Version added: 0.1.
     """

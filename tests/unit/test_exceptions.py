@@ -29,6 +29,13 @@ def test_one_tree() -> None:
     assert issubclass(exceptions.StrongroomWarning, UserWarning)
 
 
+def test_the_warning_names_both_that_give_it() -> None:
+    """A shortfall that is allowed, and a fallback that serves: each with what forbids it."""
+    words = exceptions.StrongroomWarning.__doc__ or ""
+    for word in ('on_shortfall="warn"', "fallback", "guarantees()", "LOCKED"):
+        assert word in words, word
+
+
 @needs.unix
 def test_system_call_errors_are_os_errors() -> None:
     """``except OSError`` and ``errno`` work, and the call is named."""

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from strongroom import Policy, SystemCallError, UnsupportedError, guarantees
-from strongroom._os import PLATFORM, filesystems, power
+from strongroom._os import PLATFORM, filesystems, limits, power
 from strongroom._os.procfs import Mapping, parse_smaps
 from strongroom.buffers import elsewhere, unlocked
 from strongroom.buffers.evidence import judge_smaps
@@ -86,6 +86,26 @@ def test_without_a_listing_the_calls_answers_stand(monkeypatch: pytest.MonkeyPat
 def test_pages_that_somebody_locked_all_the_same() -> None:
     """mlockall(2) of the program, or lock='try': the listing has lo, and that is said."""
     assert judged("partial", "sh mr mw me ms lo dc dd")["LOCKED"].state == "verified"
+
+
+@pytest.mark.parametrize("backing", ["droppable", "partial", "file"])
+def test_a_stand_in_says_why_it_is_none_that_is_locked(backing: str) -> None:
+    """The refused call and its error, what serves, the remedy; what turned out to be locked all the same stays so."""
+    listing = parse_smaps(LISTING.format(flags="dc dd", path="", before=""))
+    steps = {**STEPS, "LOCK": ("mlock", errno.ENOMEM)}
+    found = judge_smaps(listing, START, END, steps, False, 0.0)
+    unlocked.judge_unlocked(found, backing, [m for m in listing if m.start == START], 0.0)
+    unlocked.judge_stand_in(found, backing)
+    assert found["LOCKED"].state == "refused"
+    source = found["LOCKED"].source
+    assert source.startswith(f"mlock: {os.strerror(errno.ENOMEM)}. The fallback of the policy serves instead: ")
+    assert unlocked.SERVES[backing] in source
+    assert "not asked for" not in source
+    assert limits.remedies() in source
+    locked = judged(backing, "lo dc dd")
+    before = locked["LOCKED"]
+    unlocked.judge_stand_in(locked, backing)
+    assert locked["LOCKED"] == before
 
 
 def test_a_place_is_believed_only_by_its_device(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import pytest
 
 import needs
 from children import succeed
+from strongroom.buffers import unlocked
 from without_locks import limited
 
 pytestmark = needs.linux
@@ -41,7 +42,10 @@ told["VmLck"] = observed.status_size("VmLck")
 
 
 def test_a_stand_in_serves_and_says_what_it_is(tmp_path: Path, volatile_kind: str) -> None:
-    """A LockedBuffer as to its type and use; the backing, the repr, guarantees() and one warning each tell."""
+    """A LockedBuffer as to its type and use; the backing, the repr, guarantees() and one warning each tell.
+
+    That it is not locked, and under LOCKED which call was refused with which error, what serves, and the remedy.
+    """
     told = limited(
         """
 kept = []
@@ -53,7 +57,8 @@ for word in ("volatile", "file"):
     buffer.copy_from(b"s" * 32)
     found = buffer.guarantees()
     told[word] = [type(buffer).__name__, buffer.backing, repr(buffer), made[1], buffer == b"s" * 32, len(buffer),
-                  [found[name].state for name in ("LOCKED", "NO_DUMP", "NOT_IN_CHILD", "GUARDED")]]
+                  [found[name].state for name in ("LOCKED", "NO_DUMP", "NOT_IN_CHILD", "GUARDED")],
+                  found["LOCKED"].source]
 held = stats()
 told["stats"] = [held.volatile_size > 0, held.file_size, held.locked_size, held.secretmem_size]
 del buffer, made, kept
@@ -63,12 +68,17 @@ told["files"] = os.listdir(directory)
         tmp_path,
     )
     for word, kind in (("volatile", volatile_kind), ("file", "file")):
-        name, backing, shown, warnings, is_equal, size, states = told[word]
+        name, backing, shown, warnings, is_equal, size, states, source = told[word]
         assert (name, backing, is_equal, size) == ("LockedBuffer", kind, True, 32)
-        assert shown == f"<LockedBuffer 32 bytes, {kind}, closed>"
-        assert states == ["unavailable", "verified", "verified", "verified"]
+        assert shown == f"<LockedBuffer 32 bytes, {kind}, closed, NOT LOCKED (the fallback of its policy serves)>"
+        assert states == ["refused", "verified", "verified", "verified"]
+        assert source.startswith(("mlock: ", "mmap(secretmem): "))
+        assert f". The fallback of the policy serves instead: {unlocked.SERVES[kind]}. " in source
+        assert "raise the lock limit" in source
+        assert "ulimit" in source
         (warning,) = warnings
-        assert "a LockedBuffer of 32 bytes could not be locked (" in warning
+        reason = source.partition(". ")[0]
+        assert f"a LockedBuffer of 32 bytes could not be locked ({reason})" in warning
         assert "the fallback of its policy serves" in warning
     assert told["stats"] == [True, 4096, 0, 0]
     assert told["after"] == [0, 0]
@@ -223,7 +233,7 @@ told["unlocked"] = [made(32, isolated=flag)[0] for flag in (True, False)]
 """,
         tmp_path,
     )
-    assert told["served"] == told["own pages"] == ["file", 1, False]
+    assert told["served"] == told["own pages"] == ["file", 1, True]
     assert told["large"] == told["none"] == ["locked", int(shortfall == "warn"), True]
     assert told["unlocked"] == ["locked", "locked"]
 

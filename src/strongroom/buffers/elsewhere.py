@@ -15,6 +15,7 @@ from strongroom import _native, guarantees
 from strongroom._os import PLATFORM, filesystems
 from strongroom.buffers import settings
 from strongroom.buffers.planning import keeps_from_hibernating, steps_for, unlocked_requires, unmet_by
+from strongroom.buffers.unlocked import SERVES
 from strongroom.exceptions import (
     NO_SUCH_CALL,
     StrongroomError,
@@ -49,12 +50,6 @@ _MOST_ALIGNED = _native.CANARY_SIZE
 
 #: Characters of a path that an error shows.
 _LONGEST_SHOWN, _HALF_SHOWN = 200, 98
-
-_WHAT = {
-    "droppable": "droppable pages, which vanish when memory is short",
-    "partial": "a partial page, which vanishes about 30 seconds after it is stored and when memory is short",
-    "file": "a private file",
-}
 
 
 def _path(directory: object) -> bytes:
@@ -277,7 +272,7 @@ def tell_stand_in(block: _native.Block, call: str, code: int) -> None:
     """Warn that a buffer was not locked, and what it is instead."""
     warnings.warn(
         f"a {type(block).__name__} of {len(block):,} bytes could not be locked ({call}: {reason_of(code)}): the "
-        f"fallback of its policy serves, {_WHAT[block.backing]}",
+        f"fallback of its policy serves, {SERVES[block.backing]}. guarantees() says what would have it locked",
         StrongroomWarning,
         stacklevel=2,
     )

@@ -9,14 +9,21 @@ from __future__ import annotations
 import os
 
 from strongroom import guarantees as words
-from strongroom._os import PLATFORM, filesystems, power
+from strongroom._os import PLATFORM, filesystems, limits, power
 from strongroom.guarantees import Evidence, Guarantees
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from strongroom._os import procfs
 
-__all__ = ["judge_unlocked", "place_of"]
+__all__ = ["SERVES", "judge_stand_in", "judge_unlocked", "place_of"]
+
+#: What each of them is, for who asked for locked memory.
+SERVES = {
+    "droppable": "droppable pages, which vanish when memory is short",
+    "partial": "a partial page, which vanishes about 30 seconds after it is stored and when memory is short",
+    "file": "a private file",
+}
 
 _SMAPS = "/proc/self/smaps, proc_pid_smaps(5)"
 _DELETED = " (deleted)"
@@ -91,3 +98,20 @@ def judge_unlocked(found: Guarantees, backing: str, pages: list[procfs.Mapping],
     found[words.UNREADABLE_BY_OTHERS] = Evidence(words.UNAVAILABLE, _READERS.get(PLATFORM, _ANY_READERS), now)
     found[words.NO_MIGRATION] = Evidence(words.UNAVAILABLE, _MOVES.get(PLATFORM, _ANY_MOVES), now)
     found[words.NEVER_WRITTEN] = _never_written(backing, pages, now)
+
+
+def judge_stand_in(found: Guarantees, backing: str) -> None:
+    """Say of what stands in for locked memory that it does, why, and what would have it locked.
+
+    Args:
+        found: Is changed. That it was refused is there already, with the call and its error; unless the pages turned
+            out to be locked all the same (mlockall(2) of the program).
+        backing: ``"droppable"``, ``"partial"`` or ``"file"``.
+    """
+    lock = found[words.LOCKED]
+    if lock.state == words.REFUSED:
+        source = (
+            f"{lock.source}. The fallback of the policy serves instead: {SERVES[backing]}. To have it locked, "
+            f"raise the lock limit. {limits.remedies()}"
+        )
+        found[words.LOCKED] = Evidence(words.REFUSED, source, lock.time)

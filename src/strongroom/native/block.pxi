@@ -312,10 +312,7 @@ cdef class Block(Keeper):
         state = "destroyed" if self.is_destroyed else "open" if self.readers or self.writers else "closed"
         if self.frozen:
             state += ", frozen"
-        if not self.is_destroyed and self.generation == sr_generation() and self.kept_in <= SR_BACKING_SECRETMEM and (
-                self.home().outcomes[SR_STEP_LOCK].call != NULL):
-            state += ", NOT LOCKED (the policy allowed it)"
-        return f"<{type(self).__name__} {self.size} bytes, {self.backing}, {state}>"
+        return f"<{type(self).__name__} {self.size} bytes, {self.backing}, {state}{_lacking_lock(self)}>"
 
     def _proven(self):
         """Bits for promises that were read back for these pages; only whoever reads them back knows what they mean."""

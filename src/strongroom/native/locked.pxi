@@ -19,6 +19,15 @@ cdef inline int _make_locked(Block block, object size, object backing, object is
     return 0
 
 
+cdef str _lacking_lock(Block block):
+    """What the repr says of memory that was to be locked, and is not."""
+    if block.is_destroyed or block.generation != sr_generation() or not isinstance(block, (LockedBlock, LockedBuffer)):
+        return ""
+    if block.kept_in > SR_BACKING_SECRETMEM:
+        return ", NOT LOCKED (the fallback of its policy serves)"
+    return ", NOT LOCKED (the policy allowed it)" if block.home().outcomes[<int>SR_STEP_LOCK].call != NULL else ""
+
+
 cdef class LockedBlock(Block):
     """Locked memory that nothing ever stands in for: what the sealing key and opened secrets lie in."""
 

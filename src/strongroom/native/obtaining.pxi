@@ -82,6 +82,7 @@ cdef int _obtain(Block block, object backing, object isolated, object policy, ob
 cdef object _stand_in(Block block, int failed, object policy, object align, sr_error *error):
     """Whether something else serves where a LockedBuffer could not be locked, as its policy says; and if not, why."""
     cdef const sr_error *lock = error
+    cdef sr_error refused
     cdef list refusals = []
     if not isinstance(block, LockedBuffer):
         return False, ""
@@ -89,14 +90,16 @@ cdef object _stand_in(Block block, int failed, object policy, object align, sr_e
         lock = &block.home().outcomes[SR_STEP_LOCK]
     if lock.call == NULL or not (sr_os_is_lock_limit(lock) or lock.call in (b"mlock", b"VirtualLock")):
         return False, ""
-    call = lock.call.decode()
-    code = lock.code
+    refused = lock[0]  # what was made without a lock goes before its stand-in comes
+    call = refused.call.decode()
+    code = refused.code
     ways = _host.stand_ins(policy, block.size, block.tail, align, refusals)
     if ways and not failed:
         block.put_back()
     for way in ways:
         refusal = _try(block, way)
         if refusal is None:
+            block.pages.outcomes[<int>SR_STEP_LOCK] = refused  # asked for, of other pages: for guarantees()
             _host.verify(block, policy)
             _host.tell_stand_in(block, call, code)
             return True, ""
