@@ -16,6 +16,7 @@ _ON_SHORTFALL = ("raise", "warn", "allow")
 _VERIFY = ("first", "each")
 _HIBERNATION = ("allow", "block")
 _FALLBACK = ("volatile", "file")
+_NO_FALLBACK = "none"  # in a line of text; nothing at all may be a variable that a script left empty
 
 
 def _checked_word(value: str, words: tuple[str, ...], field: str) -> str:
@@ -232,7 +233,7 @@ _FORMS = {
     "wait_seconds": "SECONDS",
     "verify": "|".join(_VERIFY),
     "hibernation": "|".join(_HIBERNATION),
-    "fallback": ",".join(_FALLBACK),
+    "fallback": f"{_NO_FALLBACK}|{','.join(_FALLBACK)}",
     "directory": "/PATH",
 }
 
@@ -251,7 +252,7 @@ def _parsed(field: str, value: str) -> object:
         except ValueError:
             raise ValueError("wait_seconds must be a number of seconds") from None
     if field == "fallback":
-        return _checked_fallback(value.split(","))
+        return () if value == _NO_FALLBACK else _checked_fallback(value.split(","))
     return _checked_directory(value) if field == "directory" else value
 
 

@@ -9,7 +9,7 @@ from strongroom.policy import PLAIN, overridden, parse
 
 KNOWN = (
     "require=NAME,NAME on_shortfall=raise|warn|allow wait_seconds=SECONDS verify=first|each hibernation=allow|block "
-    "fallback=volatile,file directory=/PATH"
+    "fallback=none|volatile,file directory=/PATH"
 )
 #: An absolute path, here.
 PLACE = os.path.abspath(os.sep)
@@ -58,6 +58,8 @@ def test_nothing_written_changes_nothing(text: str) -> None:
         ("fallback=disk", "fallback knows 'volatile' and 'file', not 'disk'"),
         ("fallback=", "fallback knows 'volatile' and 'file', not ''"),
         ("fallback=file,", "not ''"),
+        ("fallback=none,file", "not 'none'"),
+        ("fallback=None", "not 'None'"),
         ("fallback=volatile,volatile", "names 'volatile' twice"),
         ("fallback=('file',)", "fallback knows"),
         ("directory=", "must be an absolute path, not ''"),
@@ -73,6 +75,16 @@ def test_a_mistake_names_where_what_and_what_is_known(word: str, why: str) -> No
     assert text.startswith(f"HERE: cannot take {word!r}: ")
     assert why in text
     assert text.endswith(f"Known: {KNOWN}")
+
+
+def test_a_fallback_can_be_switched_off() -> None:
+    """``fallback=none`` puts nothing in the place of the program's, its directory stays; and LOCKED may be required."""
+    base = Policy(fallback=("volatile", "file"), directory=PLACE)
+    assert overridden(base, parse("fallback=none", "HERE")) == Policy(directory=PLACE)
+    required = Policy(require={"LOCKED"}, directory=PLACE)
+    assert overridden(base, parse("fallback=none require=LOCKED", "HERE")) == required
+    with pytest.raises(TypeError, match="fallback must be a tuple"):
+        Policy(fallback="none")
 
 
 def test_a_field_is_set_once() -> None:

@@ -67,6 +67,26 @@ told["made"] = [backing(made), str(made[0]) if isinstance(made[0], Exception) el
     assert words == ("STRONGROOM_POLICY: require names LOCKED, which no fallback gives: leave out the one or the other")
 
 
+def test_the_operator_switches_the_programs_off(tmp_path: Path) -> None:
+    """fallback=none: what the program configured serves nobody any more; a policy of a call's own counts as ever.
+
+    Control: without the variable the same program is served.
+    """
+    code = """
+strongroom.configure(policy=policy("volatile", "file"))
+made = warned(lambda: LockedBuffer(32))
+told["made"] = [backing(made), made[1] == [], "NOT LOCKED" in repr(made[0])]
+told["words"] = str(made[0]) if isinstance(made[0], Exception) else ""
+told["own"] = backing(warned(lambda: LockedBuffer(32, policy=policy("file"))))
+"""
+    off = limited(code, tmp_path, env={"STRONGROOM_POLICY": "fallback=none"})
+    assert off["made"] == ["LockLimitError", True, False]
+    assert "with backing='auto' Policy(fallback=...) lets them stand in" in off["words"]
+    assert off["own"] == "file"
+    backing, is_quiet, says_so = limited(code, tmp_path)["made"]
+    assert (backing in ("droppable", "partial"), is_quiet, says_so) == (True, False, True)
+
+
 def test_what_is_required_is_required_of_a_stand_in_too(tmp_path: Path) -> None:
     """A fallback that cannot give it is left out, and the error says of each what it lacks."""
     told = limited(
