@@ -108,7 +108,7 @@ def install_host(host):
     allow_memory, policy)`` and ``host.stand_ins(policy, size, tail, align, refusals)`` return what to try, as ``(backing, required,
     untried, directory)`` each; ``host.nowhere(refusals, size)`` returns the exception where nothing worked,
     ``host.no_stand_in(refusals)`` says the same in words, ``host.tell_stand_in(block, call, code)`` warns of one that did;
-    ``host.not_burned(call, code)`` and ``host.not_fetched(call, code)`` return exceptions for a file's pages.
+    ``host.not_burned(call, code, backing)`` and ``host.not_fetched(call, code, backing)`` return exceptions for a file's pages.
     """
     global _host
     _host = host

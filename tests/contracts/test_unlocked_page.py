@@ -49,6 +49,14 @@ def test_what_they_require_by_default_is_the_code(
             assert set(re.findall("[A-Z_]{2,}", cell)) == planning.unlocked_requires(Policy(), backing), platform
 
 
+@pytest.mark.parametrize("verb", ["open", "build", "copy_from", "move_from", "read_into", "intact"])
+def test_what_they_raise_is_in_their_words(verb: str) -> None:
+    """A loss and a device that fails, below Raises, of each verb that meets them; asking for a loss is none."""
+    raises = (getattr(VolatileBuffer, verb).__doc__ or "").partition("Raises:")[2]
+    assert "SystemCallError" in raises
+    assert ("ContentsLostError" in raises) == (verb != "intact")
+
+
 def test_the_three_kinds_are_all_that_nothing_locks() -> None:
     """Each backing that there is has a row in docs/buffers.md, each that nothing locks a column here."""
     rows = table((DOCS / "buffers.md").read_text(encoding="utf-8"), "and in `stats()`.")

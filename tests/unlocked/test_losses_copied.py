@@ -8,9 +8,11 @@ import pytest
 import needs
 import vanishing
 from strongroom import (
+    AccessError,
     ContentsLostError,
     LockedBuffer,
     Secret,
+    View,
     VolatileBuffer,
 )
 
@@ -148,3 +150,76 @@ def test_dropped_while_it_is_overwritten(volatile: VolatileBuffer) -> None:
         volatile.copy_from(bytes(SIZE))
         volatile.copy_from(Source(when))
         assert volatile == MARK
+
+
+def test_read_into_a_buffer_whose_contents_were_lost(vanishing_backing: vanishing.Kind) -> None:
+    """As with copy_from() all the bytes bring it back, whatever it held before; nobody asks its rebuild."""
+    asked: list[int] = []
+    with LockedBuffer(SIZE) as source:
+        source.copy_from(MARK)
+        for rebuild in (None, lambda view: asked.append(len(view))):
+            with VolatileBuffer(SIZE, backing=vanishing_backing, rebuild=rebuild) as target:
+                vanishing.drop(target)
+                assert not target.intact
+                source.read_into(target)
+                assert target.intact
+                assert target == MARK
+                source.read_into(target)
+                assert target == MARK
+        assert asked == []
+        with VolatileBuffer(SIZE, backing=vanishing_backing) as frozen:
+            frozen.freeze()
+            with pytest.raises(AccessError, match="VolatileBuffer is frozen"):
+                source.read_into(frozen)
+            with pytest.raises(ValueError, match="is read into exactly that many"):
+                frozen.read_into(LockedBuffer(SIZE + 1))
+
+
+def test_a_loss_says_of_which_of_two_it_is(volatile: VolatileBuffer) -> None:
+    """The source or the target of the copy; a target that cannot be lost is zeros then, another one is lost."""
+    with VolatileBuffer(SIZE) as other, LockedBuffer(SIZE) as locked:
+        other.copy_from(MARK)
+        locked.copy_from(MARK)
+        vanishing.drop(volatile)
+        for target in (other, locked):
+            with pytest.raises(ContentsLostError, match=r"^the source of the copy: the system dropped the contents"):
+                volatile.read_into(target)
+        assert not other.intact
+        assert locked == bytes(SIZE)
+        with pytest.raises(ContentsLostError, match=r"^the source of the copy: "):
+            locked.copy_from(volatile)
+        with pytest.raises(ContentsLostError, match=r"^the target of the copy: the system dropped the contents"):
+            volatile.copy_from(LockedBuffer(SIZE - 1))
+
+
+def test_reading_into_one_that_vanishes_while_it_is_filled(volatile: VolatileBuffer) -> None:
+    """Every time: the target is named, and the source is as it was. A source that is brought back is read again."""
+
+    class Target(VolatileBuffer):
+        def build(self, fill: Any) -> None:
+            def fill_in_vain(view: View) -> None:
+                fill(view)
+                vanishing.drop(self)
+
+            super().build(fill_in_vain)
+
+    with Target(SIZE, backing=volatile.backing) as vain:
+        vanishing.drop(vain)
+        with pytest.raises(ContentsLostError, match=r"^the target of the copy: .* while a block had it open"):
+            volatile.read_into(vain)
+        assert volatile == MARK
+        assert not vain.intact
+
+    filled: list[int] = []
+
+    def fill(view: View) -> None:
+        filled.append(1)
+        view[:] = MARK
+
+    with (
+        VolatileBuffer(SIZE, backing=volatile.backing, rebuild=fill) as source,
+        dropping(VolatileBuffer, SIZE, source) as target,
+    ):
+        source.read_into(target)
+        assert target == MARK
+        assert len(filled) == 2

@@ -196,6 +196,35 @@ def test_beginning_anew_refused() -> None:
     assert out.split() == ["msync", "5", "True", "True", "done", "msync", "5", "True"]
 
 
+def test_what_a_partial_page_says_of_its_file() -> None:
+    """It has 512 zeros and never the contents: nothing is to be burned, and the remedy is another device."""
+    vanishing.require("partial")
+    out = succeed("""
+        from faultinject import deny
+        kept, lost = (VolatileBuffer(32, backing="partial") for _ in range(2))
+        deny("msync", errno.EIO)
+        for use in (lambda: kept.build(lambda view: None), kept.destroy):
+            try:
+                use()
+            except SystemCallError as error:
+                print(error)
+        deny("madvise", errno.EFAULT, arg_equals=(2, 22))
+        for use in (lambda: lost.read_into(bytearray(32)), lambda: lost.intact):
+            try:
+                use()
+            except SystemCallError as error:
+                print(error)
+    """)
+    anew, ended, *read = out.splitlines()
+    for words in (anew, *read):
+        assert "a private file of 512 zeros, whose device fails or has no room" in words
+        assert words.endswith("or make the buffer anew in a directory on another device")
+    assert anew.startswith("msync: Input/output error. ")
+    assert [words.partition(":")[0] for words in read] == ["madvise(MADV_POPULATE_READ)"] * 2
+    assert "There is nothing to burn: its file is 512 zeros" in ended
+    assert "could not be overwritten" not in ended
+
+
 def test_giving_back_refused(vanishing_backing: vanishing.Kind) -> None:
     """munmap refused: destroy() says so, may be called again, and purge() finds nothing damaged."""
     out = succeed(f"""

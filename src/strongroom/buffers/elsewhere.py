@@ -278,21 +278,27 @@ def tell_stand_in(block: _native.Block, call: str, code: int) -> None:
     )
 
 
-def not_burned(call: str, code: int) -> SystemCallError:
-    """Return the exception for a private file that could not be overwritten."""
-    return SystemCallError(
-        call,
-        code,
-        "The private file of this buffer could not be overwritten before it went: what it held may still be on its "
-        "device. The memory is given back, wiped as far as it could be written",
-    )
+_NOT_BURNED = {
+    "file": "The private file of this buffer could not be overwritten before it went: what it held may still be on its "
+    "device. The memory is given back, wiped as far as it could be written",
+    "partial": "The page of this buffer could not be fetched, or not be written back, at its end. There is nothing to "
+    "burn: its file is 512 zeros and never had the contents. Only what was stored at the very moment of an earlier "
+    "write-back may have gone to the device. The memory is given back, wiped as far as it could be written",
+}
+_NOT_FETCHED = {
+    "file": "The pages of this buffer are those of its private file: the device does not give them back, or has no "
+    "room for what is to be written (copy-on-write on a full one). Make room, or make the buffer anew",
+    "partial": "The page of this buffer is that of a private file of 512 zeros, whose device fails or has no room: "
+    "contents can neither be had nor begin anew there. Make room, or make the buffer anew in a directory on another "
+    "device",
+}
 
 
-def not_fetched(call: str, code: int) -> SystemCallError:
-    """Return the exception for contents that were in a file and do not come back."""
-    return SystemCallError(
-        call,
-        code,
-        "The pages of this buffer are those of its private file: the device does not give them back, or has no room "
-        "for what is to be written (copy-on-write on a full one). Make room, or make the buffer anew",
-    )
+def not_burned(call: str, code: int, backing: str) -> SystemCallError:
+    """Return the exception for a file that could not be overwritten before it went."""
+    return SystemCallError(call, code, _NOT_BURNED[backing])
+
+
+def not_fetched(call: str, code: int, backing: str) -> SystemCallError:
+    """Return the exception for pages that do not come back from their file's device, or do not go there."""
+    return SystemCallError(call, code, _NOT_FETCHED[backing])

@@ -31,7 +31,7 @@ cdef class Block(Keeper):
                 failed = 1
                 sr_block_forget(self.pages)  # what describes the memory goes now, the memory stays
             elif self.pages.burned.call != NULL:
-                _report(_host.not_burned(self.pages.burned.call.decode(), self.pages.burned.code))
+                _report(_not_burned(self.pages.backing, &self.pages.burned))
             free(self.pages)
             _tell_waiting()
             if failed:
@@ -86,6 +86,7 @@ cdef class Block(Keeper):
         """Burning a file lets other threads run: to them the memory is gone already."""
         cdef sr_error error
         cdef sr_block *pages = self.pages
+        cdef sr_backing backing
         if self.is_slot:
             sr_pool_give(&self.place)
             return 0
@@ -96,9 +97,10 @@ cdef class Block(Keeper):
             self.place.data = pages.data
             _raise(&error)
         error = pages.burned
+        backing = pages.backing
         free(pages)
         if error.call != NULL:
-            raise _host.not_burned(error.call.decode(), error.code)
+            raise _not_burned(backing, &error)
         return 0
 
     @cython.final
@@ -198,7 +200,9 @@ cdef class Block(Keeper):
             AccessError: ``"rw"`` of what is frozen.
             BufferError: A buffer of an earlier block is still kept; says who holds it.
             DestroyedError, ForkedError, PurgedError: There is nothing to open any more.
-            SystemCallError: The system refuses to change the pages' protection.
+            SystemCallError: The system refuses to change the pages' protection; a private file's device does not give its
+                pages back, or the room to write to them.
+            ContentsLostError: The system dropped the contents, and nobody brings them back; at the block's end: meanwhile.
 
         Does not protect against: whoever reads this process's memory meanwhile; copies made of the View.
 

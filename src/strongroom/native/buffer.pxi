@@ -17,7 +17,8 @@ cdef class AnyBuffer(Block):
             BufferError: The source is not contiguous (NumPy says that as a ValueError), or a buffer of this one is still kept.
             DestroyedError, ForkedError, PurgedError: There is nothing to write to or to read.
             ContentsLostError: The system dropped the source's contents, or this buffer's: nothing but all the bytes at once
-                brings those back. What was copied is zeros again.
+                brings those back. What was copied is zeros again. Where both may vanish the message says which has.
+            SystemCallError: A private file's device does not give pages back, or has no room for what is to be written.
 
         Does not protect against: the source, which still holds the bytes. ``move_from`` wipes it.
 
@@ -42,7 +43,7 @@ cdef class AnyBuffer(Block):
             AccessError: This buffer is frozen, or the source is.
             BufferError: The source is not contiguous (NumPy says that as a ValueError), or a buffer of this one is still kept.
             DestroyedError, ForkedError, PurgedError: There is nothing to write to or to read.
-            ContentsLostError: As for ``copy_from``.
+            ContentsLostError, SystemCallError: As for ``copy_from``. The source is wiped only when all of it was copied.
 
         Does not protect against: copies that were made of the source before: by growing a ``bytearray``, for example.
 
@@ -65,14 +66,18 @@ cdef class AnyBuffer(Block):
         """Copy the bytes out, and then make sure that they were there: what this returns from is never dropped memory.
 
         Args:
-            target: Anything with a writable contiguous buffer of exactly as many bytes, or another buffer of strongroom's.
+            target: Anything with a writable contiguous buffer of exactly as many bytes, or another buffer of strongroom's:
+                one whose own contents were lost has these then, and its ``rebuild`` is not asked.
 
         Raises:
             ValueError: Another size; says both.
             TypeError: The target has no buffer.
+            AccessError: The target is frozen.
             BufferError: It cannot be written to, or is not contiguous.
-            ContentsLostError: The system dropped the contents, and nobody brings them back; the target is zeros.
-            DestroyedError, ForkedError, PurgedError: There is nothing to read.
+            ContentsLostError: The system dropped the contents, and nobody brings them back; the target is zeros, or lost
+                if it can be. Or it dropped the target's time and again; the message says that it is those.
+            DestroyedError, ForkedError, PurgedError: There is nothing to read, or to write to.
+            SystemCallError: A private file's device does not give pages back, or has no room for what is to be written.
 
         Does not protect against: the copy, which is as safe as the target is.
 
@@ -80,8 +85,7 @@ cdef class AnyBuffer(Block):
         """
         cdef Py_buffer buffer
         if isinstance(target, AnyBuffer):
-            with target.open("rw") as view:
-                self.read_into(view)
+            _read_into_buffer(self, target)
             return
         PyObject_GetBuffer(target, &buffer, PyBUF_WRITABLE)
         try:
@@ -98,7 +102,9 @@ cdef class AnyBuffer(Block):
         It asks nobody to bring them back, and of contents that were never stored where ``rebuild`` is to, says no. What
         vanishes after that is noticed when it is used.
 
-        Raises: DestroyedError, ForkedError, PurgedError: There are none to ask about.
+        Raises:
+            DestroyedError, ForkedError, PurgedError: There are none to ask about.
+            SystemCallError: The page cannot be made readable, or its file's device does not give it back.
 
         Version added: 0.1.
         """
@@ -182,18 +188,24 @@ cdef class AnyBuffer(Block):
     @cython.final
     cdef int put_contents(self, Keeper source, object offset, bint is_moved) except -1:
         """Copy a whole buffer or secret, and nothing of one whose contents turn out to have vanished meanwhile."""
-        cdef bint is_put = False
+        cdef bint is_put = False, is_mine = False
         start = checked_number(offset, "offset")  # once: another time it may be another one
         try:
             with source.open("rw") if is_moved else source.open() as view:
-                self.put(view, start)
+                try:
+                    self.put(view, start)
+                except ContentsLostError as error:
+                    is_mine = True
+                    raise ContentsLostError(f"the target of the copy: {error}") from error
                 is_put = True
                 if is_moved:
                     _wipe_buffer(view)
-        except ContentsLostError:
+        except ContentsLostError as error:
             if is_put:
                 self.take_back(start, len(source))
-            raise
+            if is_mine:
+                raise
+            raise ContentsLostError(f"the source of the copy: {error}") from error
         return 0
 
     @cython.final
@@ -239,6 +251,26 @@ cdef int _read_out(Block block, Py_buffer *buffer) except -1:
         except ContentsLostError:
             sr_os_wipe(buffer.buf, buffer.len)
             if attempt == FILLS_TRIED - 1 or not block.refill():
+                raise
+    return 0
+
+
+cdef int _read_into_buffer(AnyBuffer source, AnyBuffer target) except -1:
+    """As ``copy_from`` does it, all of the bytes; and again if the source can be brought back."""
+    cdef int attempt
+    if target.size != source.size:
+        raise ValueError(
+            f"a buffer of {source.size:,} bytes is read into exactly that many, not {target.size:,}")
+    target.require_usable()
+    if target.frozen:
+        raise AccessError(f"this {type(target).__name__} is frozen: melt() makes it writable again")
+    for attempt in range(FILLS_TRIED):
+        try:
+            target.put_contents(source, 0, False)
+            return 0
+        except ContentsLostError:
+            target.take_back(0, target.size)
+            if attempt == FILLS_TRIED - 1 or not source.refill():
                 raise
     return 0
 

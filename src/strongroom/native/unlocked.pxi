@@ -132,6 +132,7 @@ Keep bytes in memory that the system may drop, but never writes out; a loss is a
             BufferError: A block or a kept buffer may still write to it.
             ContentsLostError: They vanished each time.
             DestroyedError, ForkedError, PurgedError: There is nothing to store in.
+            SystemCallError: The page cannot be made writable; or, a partial one, cannot be written back, which comes first.
 
         What ``fill`` raises is raised here; the contents are lost then.
 

@@ -19,7 +19,7 @@ cdef int _fetch_marks(Block block) except -1:
     cdef sr_error error
     if sr_block_fetch_marks(block.pages, &error):
         block.settle()
-        raise _host.not_fetched(error.call.decode(), error.code)
+        raise _not_fetched(block, &error)
     return 0
 
 
@@ -43,8 +43,18 @@ cdef int _fetch_to_open(Block block, bint writable) except -1:
         else:
             block.readers -= 1
         block.settle()
-        raise _host.not_fetched(error.call.decode(), error.code)
+        raise _not_fetched(block, &error)
     return 0
+
+
+cdef object _not_fetched(Block block, sr_error *error):
+    """For pages that do not come back from their file's device, or a page whose contents cannot begin anew there."""
+    return _host.not_fetched(error.call.decode(), error.code, _backing_name(<sr_backing>block.kept_in))
+
+
+cdef object _not_burned(sr_backing backing, sr_error *error):
+    """For memory that is gone, and whose file could not be overwritten before."""
+    return _host.not_burned(error.call.decode(), error.code, _backing_name(backing))
 
 
 cdef object _lost(Block block):
@@ -113,7 +123,7 @@ cdef int _renew(Block block) except -1:
         sr_block_renew(pages)
     block.settle()
     if failed:
-        _raise(&error)
+        raise _not_fetched(block, &error)
     return 0
 
 
