@@ -4,7 +4,8 @@ A guarantee is one of ten promises. For each the system is asked, and afterwards
 is one of four words:
 
 ``verified``     read back from the operating system: its listing says so, or shows memory that has it by nature
-``requested``    asked for and not refused, but not read back: there is no way to, or it was before a fork
+``requested``    asked for and not refused, but not read back: there is no way to, or it was before a fork; or with an
+                 exception, which ``source`` names
 ``unavailable``  this kind of memory, or this system, cannot give it
 ``refused``      asked for, and the system said no
 """

@@ -79,7 +79,8 @@ class Policy:
 
     Args:
         require: Names of guarantees, for example ``{"LOCKED", "NO_DUMP"}``. ``None`` stands for what this kind of
-            memory gives by default on this system; see the platform notes.
+            memory gives by default on this system; see the platform notes. What is ``requested`` is enough: asked for
+            and not refused, though it could not be read back, or has an exception that its evidence names.
         on_shortfall: ``"raise"`` (no buffer is made), ``"warn"`` (it is made, with a ``StrongroomWarning``) or
             ``"allow"`` (it is made, silently). What was refused shows in ``guarantees()`` in each case.
         wait_seconds: How long to wait at the lock limit for memory to be given back, in seconds, a finite number, not
@@ -111,7 +112,8 @@ class Policy:
     cannot give shows when a buffer is made.
 
     Does not protect against: a guarantee that the system withdraws later (a debugger calling ``munlock``). Ask
-    ``guarantees()`` again when that matters.
+    ``guarantees()`` again when that matters. The exceptions of what is only ``requested``: a partial page may be
+    written at the moment of its write-back, a droppable one by a hibernation, and NEVER_WRITTEN is met by both.
 
     Version added: 0.1.
     """

@@ -8,7 +8,7 @@ import pytest
 
 import needs
 import strongroom
-from strongroom import Policy, VolatileBuffer, _native
+from strongroom import Policy, VolatileBuffer, _native, guarantees
 from strongroom.buffers import planning
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
@@ -55,6 +55,23 @@ def test_what_they_raise_is_in_their_words(verb: str) -> None:
     raises = (getattr(VolatileBuffer, verb).__doc__ or "").partition("Raises:")[2]
     assert "SystemCallError" in raises
     assert ("ContentsLostError" in raises) == (verb != "intact")
+
+
+def test_requested_is_enough_and_is_said_to_be() -> None:
+    """``require`` takes it for an answer, by name as by default; said where policies are and where it matters."""
+    try:
+        with VolatileBuffer(8, backing="partial", policy=Policy(require={"NEVER_WRITTEN"}, verify="each")) as buffer:
+            assert buffer.guarantees()["NEVER_WRITTEN"].state == "requested"
+    except strongroom.UnsupportedError as error:
+        pytest.skip(f"needs a directory on a disk: {error}")
+    fields = (DOCS / "policy.md").read_text(encoding="utf-8").partition("**`require`.**")[2]
+    require = fields.partition("**`on_shortfall`.**")[0]
+    partial = PAGE.partition("A partial page: **the moment")[2].partition("A private file:")[0]
+    for words in (require, partial, Policy.__doc__ or "", guarantees.__doc__ or ""):
+        assert "requested" in words
+        assert "exception" in words
+    for words in (require, partial):
+        assert 'backing="droppable"' in words
 
 
 def test_the_three_kinds_are_all_that_nothing_locks() -> None:
