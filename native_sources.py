@@ -17,10 +17,11 @@ _UNIX = (
     "os_posix_backing.c",
     "os_pipe.c",
 )
-_BSD = (*_UNIX, "os_bsd.c", "os_darwin_bsd.c", "os_darwin_bsd_mapping.c", "os_lacking.c")
+_OTHER_UNIX = (*_UNIX, "os_darwin_bsd.c", "os_darwin_bsd_mapping.c", "os_darwin_bsd_place.c", "os_lacking.c")
+_BSD = (*_OTHER_UNIX, "os_bsd.c")
 _OF_PLATFORM = {
     "linux": (*_UNIX, "os_linux.c", "os_linux_mapping.c", "os_linux_file.c", "os_linux_backing.c"),
-    "darwin": (*_UNIX, "os_darwin.c", "os_darwin_bsd.c", "os_darwin_bsd_mapping.c", "os_lacking.c"),
+    "darwin": (*_OTHER_UNIX, "os_darwin.c"),
     "freebsd": _BSD,
     "netbsd": _BSD,
     "openbsd": _BSD,
@@ -31,6 +32,7 @@ _OF_PLATFORM = {
         "os_windows_environment.c",
         "os_windows_mapping.c",
         "os_windows_backing.c",
+        "os_windows_place.c",
         "os_lacking.c",
     ),
 }

@@ -31,6 +31,7 @@ cdef extern from "native/sr_os.h" nogil:
         SR_PLACE_TOP_DOWN
     ctypedef enum sr_mutex:
         SR_MUTEX_REGIONS
+        SR_MUTEX_FILES
     sr_protection sr_os_resting_protection()
     int sr_os_is_lock_limit(const sr_error *error)
     int sr_os_random(void *buffer, size_t size, sr_error *error)
@@ -78,6 +79,16 @@ cdef extern from "native/sr_os_mapping.h" nogil:
     int sr_os_flush_view(void *address, size_t size, sr_error *error)
     int sr_os_crypt_protect(void *address, size_t size, unsigned flags, sr_error *error)
     int sr_os_crypt_unprotect(void *address, size_t size, unsigned flags, sr_error *error)
+
+cdef extern from "native/sr_os_backing.h" nogil:
+    ctypedef struct sr_filesystem:
+        char kind[64]
+        char source[1024]
+    int sr_os_filesystem(const char *directory, sr_filesystem *found, sr_error *error)
+    int sr_os_drops_tails(const char *directory, size_t tail, sr_error *error)
+
+cdef extern from "native/backing.h" nogil:
+    enum: SR_PARTIAL_HEAD
 
 cdef extern from "native/names.h" nogil:
     ctypedef struct sr_name:

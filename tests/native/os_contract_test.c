@@ -3,6 +3,7 @@
  * its own in os_process_test.c and os_end_test.c. */
 #define _GNU_SOURCE
 #include "contract.h"
+#include "sr_os_backing.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -209,6 +210,13 @@ static void test_wipe(void)
     }
 }
 
+static void test_where_files_lie(void)
+{
+    sr_filesystem told;
+    sr_error error;
+    CHECK("mountinfo says it, not a call", sr_os_filesystem("/", &told, &error) == -1 && error.code == SR_UNSUPPORTED);
+}
+
 int main(void)
 {
     measure_pages();
@@ -219,5 +227,6 @@ int main(void)
     test_lock_limit_codes();
     test_random();
     test_wipe();
+    test_where_files_lie();
     return check_result();
 }

@@ -13,7 +13,15 @@ if sys.platform != "win32":
 
 import observed_windows as windows
 from observed import address_of
-from strongroom import ContentsLostError, FileBuffer, LockedBuffer, SystemCallError, UnsupportedError, VolatileBuffer
+from strongroom import (
+    ContentsLostError,
+    FileBuffer,
+    LockedBuffer,
+    SystemCallError,
+    UnsupportedError,
+    VolatileBuffer,
+    _native,
+)
 
 PAGE, GRANULE = mmap.PAGESIZE, mmap.ALLOCATIONGRANULARITY
 READ_ONLY, READ_WRITE, NO_ACCESS = 2, 4, 1
@@ -139,3 +147,18 @@ def test_files_in_memory_keep_their_tails_and_are_refused() -> None:
     with pytest.raises(UnsupportedError, match="keeps what lies behind a file's end"):
         VolatileBuffer(100, backing="partial", directory=MEMORY)
     assert {path for path in MEMORY.iterdir() if path.name.startswith(".strongroom-")} == before
+
+
+def test_where_files_lie_in_the_words_of_windows(tmp_path: Path) -> None:
+    """The volume and its file system; a drive that calls itself a RAM disk is refused, and what is not told is said."""
+    room = 1024
+    volume, kind = ctypes.create_unicode_buffer(room), ctypes.create_unicode_buffer(room)
+    kernel = ctypes.WinDLL("kernel32")
+    assert kernel.GetVolumePathNameW(str(tmp_path), volume, room)
+    assert kernel.GetVolumeInformationW(volume, None, 0, None, None, None, kind, room)
+    assert _native.filesystem_of(str(tmp_path).encode()) == (kind.value, volume.value)
+    with FileBuffer(8, tmp_path) as buffer:
+        assert "calls it a fixed one" in buffer.guarantees()["NEVER_WRITTEN"].source
+    with pytest.raises(SystemCallError) as nowhere:
+        FileBuffer(8, tmp_path / "no" / "such")
+    assert nowhere.value.call == "CreateFile(private file)"

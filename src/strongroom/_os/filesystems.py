@@ -86,6 +86,10 @@ class Filesystem:
     def __repr__(self) -> str:
         return f"<Filesystem {self.describe()}>"
 
+    def is_unseen(self) -> bool:
+        """Whether it is an overlay, at the bottom of all that is seen, whose upper directory is not: in containers."""
+        return self.below.is_unseen() if self.below is not None else self.kind == "overlay"
+
     def describe(self) -> str:
         """Say all that in one printable line, such as ``ext4 on /dev/sda2 at /home, flash``."""
         words = self.kind

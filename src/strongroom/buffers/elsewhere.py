@@ -12,7 +12,7 @@ import os
 import warnings
 
 from strongroom import _native, guarantees
-from strongroom._os import PLATFORM, filesystems
+from strongroom._os import PLATFORM, filesystems, memorydisks
 from strongroom.buffers import settings
 from strongroom.buffers.planning import keeps_from_hibernating, steps_for, unlocked_requires, unmet_by
 from strongroom.buffers.unlocked import SERVES
@@ -47,6 +47,12 @@ _VOLATILE = ("droppable", "partial")
 _ERROR_DISK_FULL, _ERROR_DISK_QUOTA_EXCEEDED = 112, 1295  # winerror.h
 #: A sentinel of so many bytes lies behind contents that can vanish; what is to be aligned to more does not fit there.
 _MOST_ALIGNED = _native.CANARY_SIZE
+
+#: What was tried out of an overlay is true of the file below it, which is what is mapped.
+_UNSEEN = (
+    "whose upper directory is not to be seen from here; tried out, it keeps what lies behind a file's end, as those in "
+    "memory do"
+)
 
 #: Characters of a path that an error shows.
 _LONGEST_SHOWN, _HALF_SHOWN = 200, 98
@@ -161,11 +167,15 @@ def _places(policy: Policy) -> list[bytes]:
 def _in_memory(directory: bytes) -> str:
     """What file system it is if the files of a directory lie in memory, or may for all that is known; else nothing."""
     try:
+        if PLATFORM != "linux":
+            return memorydisks.words_for(*_native.filesystem_of(directory), PLATFORM)
         found = filesystems.find(directory)
+        if found is None:
+            return "for all that can be known without /proc"
+        if found.is_unseen() and not _native.drops_tails(directory):
+            return f"{found.describe()}, {_UNSEEN}"
     except OSError:  # making the file will say what is wrong with it
         return ""
-    if found is None:
-        return "for all that can be known without /proc" if PLATFORM == "linux" else ""
     return found.describe() if found.is_memory else ""
 
 

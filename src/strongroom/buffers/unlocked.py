@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 
 from strongroom import guarantees as words
-from strongroom._os import PLATFORM, filesystems, limits, power
+from strongroom._os import PLATFORM, filesystems, limits, memorydisks, power
 from strongroom.guarantees import Evidence, Guarantees
 
 TYPE_CHECKING = False
@@ -72,6 +72,7 @@ def place_of(path: str, device: tuple[int, int]) -> str:
 def _never_written(backing: str, pages: list[procfs.Mapping], now: float) -> Evidence:
     if backing == "file":
         where = place_of(pages[0].path, pages[0].device) if pages else filesystems.UNKNOWN
+        where += f"; {memorydisks.UNTOLD[PLATFORM]}" if PLATFORM in memorydisks.UNTOLD else ""
         return Evidence(words.UNAVAILABLE, f"written to a private file, which is burned at the end: {where}", now)
     if backing == "partial":
         return Evidence(words.REQUESTED, _PARTIAL.get(PLATFORM, _ANY_PARTIAL), now)

@@ -1,4 +1,5 @@
-# What the machine and the system say of address space: spans, large pages, the working set. A part of _native.pyx.
+# What the machine and the system say of address space: spans, large pages, the working set; and of places for files. A
+# part of _native.pyx.
 
 
 def query(address):
@@ -45,3 +46,32 @@ def locked_pages(address, size):
 def forks():
     """How many forks lie behind this process: those it made since its first block, and those that led to it."""
     return sr_forks()
+
+
+def filesystem_of(bytes directory not None):
+    """What the system calls the file system of a directory, and what is mounted: nothing on Linux, see mountinfo there."""
+    cdef sr_error error
+    cdef sr_filesystem found
+    if sr_os_filesystem(PyBytes_AS_STRING(directory), &found, &error):
+        if error.code == SR_UNSUPPORTED:
+            return "", ""
+        _raise(&error)
+    return (<bytes><char *>found.kind).decode("utf-8", "replace"), (<bytes><char *>found.source).decode("utf-8", "replace")
+
+
+def drops_tails(bytes directory not None):
+    """Whether what lies behind the end of a file there is gone once its page is written back: tried out on one of zeros.
+
+    No child comes in between, which would have the page and the descriptor.
+    """
+    cdef sr_error error
+    cdef int failed
+    cdef const char *path = PyBytes_AS_STRING(directory)
+    _begin()
+    with nogil:
+        sr_os_enter(SR_MUTEX_FILES)
+        failed = sr_os_drops_tails(path, _page_size - SR_PARTIAL_HEAD, &error)
+        sr_os_leave(SR_MUTEX_FILES)
+    if failed and error.code != SR_UNSUPPORTED:
+        _raise(&error)
+    return not failed

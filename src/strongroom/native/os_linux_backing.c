@@ -36,6 +36,13 @@ int sr_os_droppable(void *address, size_t size, sr_error *error)
     return 0;
 }
 
+int sr_os_filesystem(const char *directory, sr_filesystem *found, sr_error *error)
+{
+    (void)directory;
+    (void)found;
+    return failed(error, "statfs(directory)", SR_UNSUPPORTED);
+}
+
 /* madvise(2): frees the file's blocks too, where its file system can punch holes. */
 int sr_os_punch(void *address, size_t size, sr_error *error)
 {

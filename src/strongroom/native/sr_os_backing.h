@@ -39,6 +39,17 @@ int sr_os_private_release(intptr_t file, void *reservation, size_t reserved_size
  * SR_UNSUPPORTED there. */
 int sr_os_drops_tails(const char *directory, size_t tail, sr_error *error);
 
+/* Where the files of a directory lie, in the system's own words; nothing where it does not say. */
+typedef struct sr_filesystem {
+    char kind[64];     /* "ufs", "tmpfs"; SR_RAM_DISK for Windows' */
+    char source[1024]; /* what is mounted: a device, a volume; cut if it does not fit */
+} sr_filesystem;
+
+#define SR_RAM_DISK "RAM disk"
+
+/* Ask for that. SR_UNSUPPORTED on Linux, where mountinfo says more. */
+int sr_os_filesystem(const char *directory, sr_filesystem *found, sr_error *error);
+
 /* Give the space of such a file back to its file system now, as far as that can be said; the pages are zeros then.
  * SR_UNSUPPORTED, or the system's refusal, where it cannot: the space goes back when the pages do. */
 int sr_os_punch(void *address, size_t size, sr_error *error);

@@ -234,7 +234,8 @@ Keep bytes in memory whose pages go to a private file of their own and never to 
     Args:
         size: Bytes, at least 1; with 16 bytes for a canary rounded up to whole pages, which is what the file takes.
         directory: A directory, ``str``, ``bytes`` or path-like, that this process may write to.
-        allow_memory: Take one whose files lie in memory (tmpfs) too. They go to the swap like any other memory.
+        allow_memory: Take one whose files lie in memory (tmpfs, RAM disks) too, as far as that can be told: see below. They
+            go to the swap like any other memory.
         policy: A :class:`~strongroom.Policy`; by default it requires NO_DUMP and NOT_IN_CHILD here, where the system has them.
 
     Raises:
@@ -249,7 +250,13 @@ Keep bytes in memory whose pages go to a private file of their own and never to 
     Platform notes: Linux makes a file that never had a name where the file system can (O_TMPFILE); else it has one for an
     instant. Space is given back early on Linux (MADV_REMOVE), elsewhere with the last page. On Windows it has a name until
     the buffer ends or the process does, and up to 64 KiB of zeros in front; nobody else can open it (FILE_FLAG_DELETE_ON_CLOSE,
-    no sharing). Tested under Wine, and not on Windows.
+    no sharing). Tested under Wine, and not on Windows. macOS and the BSDs: compiled, not run.
+
+    Whether a directory lies in memory Linux tells through every layer below (mountinfo, /sys); of an overlay whose upper
+    directory is not to be seen, as in containers, it is tried out. macOS and the BSDs tell tmpfs and mfs by name, the BSDs
+    md(4) and rd(4) disks too (on FreeBSD also those with a file behind them); Windows tells RAM disks that call themselves
+    so. A RAM disk of macOS (``hdiutil attach ram://``) and of a Windows driver that calls it fixed, and a memory disk by
+    another name, are taken for disks: ``guarantees()`` says so there.
 
     Does not protect against: whoever reads the device, before the end and, where overwriting does not reach the old place
     (copy-on-write and journalling file systems, flash, snapshots, a server's disks), after it: ``guarantees()`` says under
@@ -257,7 +264,8 @@ Keep bytes in memory whose pages go to a private file of their own and never to 
     volumes), whose pages come back as zeros. A process that is killed burns nothing. Readers of this process's memory.
     A device that is pulled out while a block has the buffer open: touching a page that went to it is a fault (SIGBUS).
 
-    Source: open(2) O_TMPFILE, msync(2), madvise(2) MADV_REMOVE, MADV_POPULATE_WRITE.
+    Source: open(2) O_TMPFILE, msync(2), madvise(2) MADV_REMOVE, MADV_POPULATE_WRITE; proc_pid_mountinfo(5), statfs(2),
+    GetDriveType (fileapi.h).
 
     Version added: 0.1.
     """

@@ -170,10 +170,22 @@ static void test_partial_page(void)
     }
 }
 
+static void test_where_files_lie(void)
+{
+    sr_filesystem told;
+    char volume[MAX_PATH], kind[MAX_PATH];
+    CHECK("control: the volume's own words", GetVolumePathNameA(directory, volume, sizeof volume)
+              && GetVolumeInformationA(volume, NULL, 0, NULL, NULL, NULL, kind, sizeof kind));
+    CHECK("a directory's volume is told", sr_os_filesystem(directory, &told, &error) == 0
+                                              && strcmp(told.source, volume) == 0);
+    CHECK("and its file system", strcmp(told.kind, GetDriveTypeA(volume) == DRIVE_RAMDISK ? SR_RAM_DISK : kind) == 0);
+}
+
 static void test_refusals(void)
 {
     static char path[4096];
     sr_private_pages made;
+    sr_filesystem told;
     snprintf(path, sizeof path, "%s\\not\\there", directory);
     CHECK("without a directory there are none", sr_os_private_pages(path, page, 0, &made, &error) == -1
                                                     && names("CreateFile(private file)", ERROR_PATH_NOT_FOUND));
@@ -184,6 +196,8 @@ static void test_refusals(void)
     memset(path, 'x', sizeof path - 1);
     CHECK("of bounded length", sr_os_private_pages(path, page, 0, &made, &error) == -1
                                    && names("MultiByteToWideChar", ERROR_INSUFFICIENT_BUFFER));
+    CHECK("nor are places told", sr_os_filesystem(path, &told, &error) == -1
+                                     && names("MultiByteToWideChar", ERROR_INSUFFICIENT_BUFFER));
     CHECK("nothing is left of those", files() == 0);
 }
 
@@ -329,6 +343,7 @@ int main(int count, char **arguments)
     test_file();
     test_owner();
     test_partial_page();
+    test_where_files_lie();
     test_refusals();
     test_fetch();
     test_name_in_unicode();
