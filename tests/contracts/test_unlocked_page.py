@@ -82,6 +82,19 @@ def test_the_three_kinds_are_all_that_nothing_locks() -> None:
     assert re.findall("`([a-z]+)`", heading) == list(_native.BACKINGS)[2:]
 
 
+def test_what_is_not_built_on_windows_is_said() -> None:
+    """Nothing calls what offers pages or resets them: the table, the changelog and the docstring say so, and why."""
+    native = Path(__file__).resolve().parents[2] / "src" / "strongroom" / "native"
+    calls = [path.name for path in native.glob("os_windows*.c") if re.search("OfferV|MEM_RESET", path.read_text())]
+    assert calls == []
+    cell = table(PAGE, "## Systems")["Windows"][0]
+    assert cell.startswith("not built: ")
+    changes = (DOCS.parent / "CHANGELOG.md").read_text(encoding="utf-8")
+    for words in (PAGE, changes, VolatileBuffer.__doc__ or ""):
+        assert "OfferVirtualMemory" in words
+        assert "paging file" in words.partition("OfferVirtualMemory")[2][:500].replace("\n    ", " ").replace("\n", " ")
+
+
 @needs.unix
 def test_a_directory_that_is_not_there_is_in_the_table() -> None:
     """By the name of the call that failed."""

@@ -92,7 +92,8 @@ Keep bytes in memory that the system may drop, but never writes out; a loss is a
     Platform notes: droppable pages on Linux 6.11; partial pages on every system whose file system drops what lies behind the
     end of a file as it writes it back, which is tried out each time. On Windows the file has a name until the buffer ends or
     the process does, and 60.5 KiB, all zeros; nobody else can open it. The page vanishes there when memory is short and it
-    is taken for something else. Tested under Wine, where a Linux file system does it, and not on Windows.
+    is taken for something else. Tested under Wine, where a Linux file system does it, and not on Windows. Nothing is built
+    on Windows' OfferVirtualMemory: what is reclaimed to be read may be written to the paging file.
 
     Does not protect against: losing the contents, which is the point; readers of this process's memory; hibernation, which
     writes all of memory; with ``"partial"`` a store at the very moment at which the page is being written back, which may
