@@ -6,7 +6,6 @@ Source: ioctl_fs(2), FIFREEZE and FITHAW; fs/super.c of Linux 6.18.
 
 import contextlib
 import faulthandler
-import fcntl
 import os
 import signal
 import threading
@@ -20,6 +19,8 @@ from children import CANARY_DEATH, Live, forked
 from loopmounted import Mounted, as_root
 from observed import Memory
 from strongroom import ContentsLostError, FileBuffer, PurgedError, SystemCallError, VolatileBuffer, purge
+
+fcntl = pytest.importorskip("fcntl", reason="needs a Unix")
 
 pytestmark = as_root
 FREEZE, THAW = 0xC0045877, 0xC0045878
