@@ -27,7 +27,7 @@ _spec.loader.exec_module(proving)
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/pagemap").exists(), reason="needs Linux")
 
-from strongroom.prove import changes, disk, machine, restore, spawn, undo  # noqa: E402
+from strongroom.prove import changes, disk, machine, mounts, restore, spawn, undo  # noqa: E402
 from strongroom.prove.attackers import disk as attack  # noqa: E402
 
 SIZE = 48
@@ -62,7 +62,7 @@ def own_disk(folder: str) -> Iterator[disk.Disk]:
         assert undo.undo(made.record()) is None
 
 
-def mounts() -> str:
+def mounted() -> str:
     """What is mounted now."""
     return Path("/proc/self/mountinfo").read_text()
 
@@ -72,14 +72,14 @@ def test_a_disk_is_made_and_put_back(folder: str) -> None:
     made = disk.Disk(folder, "test")
     try:
         made.apply()
-        assert made.point in mounts()
-        assert machine.file_system(made.point, mounts()) == "ext4"
+        assert made.point in mounted()
+        assert mounts.kind_of(made.point, mounts.listed()) == "ext4"
         assert os.statvfs(made.point).f_bsize == 4096
         assert len(undo.loops_of(made.path)) == 1
         assert undo.loops_of(made.path + "x") == []
     finally:
         assert undo.undo(made.record()) is None
-    assert made.point not in mounts()
+    assert made.point not in mounted()
     assert undo.loops_of(made.path) == []
     assert os.listdir(folder) == []
     assert undo.undo(made.record()) is None
@@ -121,7 +121,7 @@ def test_a_signal_leaves_no_device_open(folder: str, monkeypatch: pytest.MonkeyP
     try:
         with pytest.raises(KeyboardInterrupt):
             made.apply()
-        assert made.point in mounts()  # it came afterwards
+        assert made.point in mounted()  # it came afterwards
     finally:
         signal.signal(signal.SIGINT, before)
         assert undo.undo(made.record()) is None
@@ -133,7 +133,7 @@ def test_a_busy_disk_is_told_and_can_be_put_back_later(own_disk: disk.Disk, monk
     monkeypatch.setattr(undo, "_PATIENCE_SECONDS", 0.0)
     with open(os.path.join(own_disk.point, "busy"), "w", encoding="ascii"):
         assert "still mounted" in str(undo.undo(own_disk.record()))
-        assert own_disk.point in mounts()
+        assert own_disk.point in mounted()
     monkeypatch.undo()
     assert undo.undo(own_disk.record()) is None
 
@@ -165,7 +165,7 @@ def test_a_disk_without_a_journal_is_an_orphan(own_disk: disk.Disk, monkeypatch:
     monkeypatch.setattr(restore, "orphans", lambda _: [folder])
     settled, problems = restore.stale()
     assert (folder in settled, problems) == (True, [])
-    assert own_disk.point not in mounts()
+    assert own_disk.point not in mounted()
     assert not os.path.exists(folder)
     os.mkdir(folder, 0o700)  # for the fixture
 
@@ -189,7 +189,7 @@ def test_what_a_disk_needs(
     monkeypatch.setattr(disk, "mkfs_path", lambda: facts.get("mkfs", "/sbin/mkfs.ext4"))
     monkeypatch.setattr(disk, "_LOOP_CONTROL", facts.get("control", "/dev/null"))
     this: Any = SimpleNamespace(is_root=facts.get("is_root", True), has=facts.get("has", lambda _: True))
-    monkeypatch.setattr(disk, "file_system", lambda path, _: "tmpfs" if path == "/dev/shm" else "ext4")
+    monkeypatch.setattr(mounts, "kind_of", lambda path, _: "tmpfs" if path == "/dev/shm" else "ext4")
     assert disk.needs(this, facts.get("folder", "/var/tmp"), no_changes=changed) == expected
 
 

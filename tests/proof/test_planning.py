@@ -8,7 +8,7 @@ import pytest
 
 pytest.importorskip("fcntl", reason="needs a Unix")
 
-from strongroom.prove import cgroup, changes, machine
+from strongroom.prove import cgroup, changes, machine, mounts
 
 V1 = "9:name=systemd:/\n4:memory:/user/me\n1:cpu:/\n0::/\n"
 V1_MOUNTS = "35 31 0:32 / /sys/fs/cgroup/memory rw,relatime - cgroup cgroup rw,memory\n"
@@ -19,7 +19,7 @@ HYBRID_MOUNTS = V1_MOUNTS + "36 31 0:33 / /sys/fs/cgroup/unified rw - cgroup2 cg
 
 
 @pytest.mark.parametrize(
-    ("groups", "mounts", "expected"),
+    ("groups", "mountinfo", "expected"),
     [
         (V1, V1_MOUNTS, (1, "/sys/fs/cgroup/memory", "/sys/fs/cgroup/memory/user/me")),
         (V1, HYBRID_MOUNTS, (1, "/sys/fs/cgroup/memory", "/sys/fs/cgroup/memory/user/me")),
@@ -32,9 +32,9 @@ HYBRID_MOUNTS = V1_MOUNTS + "36 31 0:33 / /sys/fs/cgroup/unified rw - cgroup2 cg
         ("", V2_MOUNTS, None),
     ],
 )  # fmt: skip
-def test_the_memory_controller_is_found(groups: str, mounts: str, expected: tuple[int, str, str] | None) -> None:
+def test_the_memory_controller_is_found(groups: str, mountinfo: str, expected: tuple[int, str, str] | None) -> None:
     """On cgroup v1, v2, both, and in containers."""
-    assert cgroup.locate(groups, mounts) == expected
+    assert cgroup.locate(groups, mounts.parse(mountinfo.encode())) == expected
 
 
 @pytest.mark.parametrize(
@@ -67,14 +67,6 @@ def test_swap_areas_are_read() -> None:
     head = "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n"
     assert machine.swap_areas(head) == []
     assert machine.swap_areas(head + "/dev/zram0 partition 100 0 100\n/swap file 9 0 -2\n") == ["/dev/zram0", "/swap"]
-
-
-def test_the_innermost_file_system_counts() -> None:
-    """A tmpfs on /tmp is not the ext4 it is mounted on; a name that only begins alike is not inside."""
-    mounts = "1 0 8:1 / / rw - ext4 /dev/sda1 rw\n2 1 0:9 / /tmpx rw - tmpfs none rw\n3 1 0:9 / /var rw - btrfs x rw\n"
-    assert machine.file_system("/tmpx/a", mounts) == "tmpfs"
-    assert machine.file_system("/tmpxy", mounts) == "ext4"
-    assert machine.file_system("/var", mounts) == "btrfs"
 
 
 def test_a_core_pattern_too_long_is_not_used() -> None:

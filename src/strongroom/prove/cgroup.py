@@ -10,6 +10,8 @@ import contextlib
 import os
 import time
 
+from . import mounts
+
 _SETTLE_SECONDS = 2.0
 _PAUSE_SECONDS = 0.01
 
@@ -25,26 +27,24 @@ class Place:
         return {"memory.swappiness": "100"} if self.version == 1 else {}
 
 
-def _mount_of(mountinfo: str, kind: str, option: str) -> tuple[str, str] | None:
-    """(mount point, root within the file system) of a cgroup mount; proc_pid_mountinfo(5)."""
-    for line in mountinfo.splitlines():
-        left, _, right = line.partition(" - ")
-        fields, tail = left.split(), right.split()
-        if len(tail) >= 3 and tail[0] == kind and (not option or option in tail[2].split(",")):
-            return fields[4], fields[3]
+def _mount_of(mounted: list[mounts.Mount], kind: str, option: str) -> tuple[str, str] | None:
+    """(mount point, root within the file system) of a cgroup mount."""
+    for mount in mounted:
+        if mount.kind == kind and (not option or option in mount.options):
+            return mount.point, mount.root
     return None
 
 
-def locate(cgroup: str, mountinfo: str) -> tuple[int, str, str] | None:
+def locate(cgroup: str, mounted: list[mounts.Mount]) -> tuple[int, str, str] | None:
     """(version, mount point, our own group's folder) of the hierarchy that has the memory controller."""
     groups = {}
     for line in cgroup.splitlines():
         number, controllers, path = line.split(":", 2)
         groups["2" if number == "0" and not controllers else controllers] = path
     v1 = next((p for names, p in groups.items() if "memory" in names.split(",")), None)
-    if v1 is not None and (mount := _mount_of(mountinfo, "cgroup", "memory")):
+    if v1 is not None and (mount := _mount_of(mounted, "cgroup", "memory")):
         return 1, mount[0], mount[0] + _inside(v1, mount[1])
-    if "2" in groups and (mount := _mount_of(mountinfo, "cgroup2", "")):
+    if "2" in groups and (mount := _mount_of(mounted, "cgroup2", "")):
         return 2, mount[0], mount[0] + _inside(groups["2"], mount[1])
     return None
 
@@ -59,8 +59,8 @@ def _inside(path: str, root: str) -> str:
 def find_place() -> Place | None:
     """Where our group can go, or None."""
     try:
-        with open("/proc/self/cgroup", encoding="utf-8") as one, open("/proc/self/mountinfo", encoding="utf-8") as two:
-            located = locate(one.read(), two.read())
+        with open("/proc/self/cgroup", encoding="utf-8", errors="surrogateescape") as file:
+            located = locate(file.read(), mounts.listed())
     except OSError:
         return None
     if located is None:

@@ -22,8 +22,8 @@ import subprocess
 from collections.abc import Iterator
 from typing import Any
 
-from strongroom.prove import spawn
-from strongroom.prove.machine import CAP_SYS_ADMIN, Machine, file_system
+from strongroom.prove import mounts, spawn
+from strongroom.prove.machine import CAP_SYS_ADMIN, Machine
 
 MIB = 1 << 20
 DISK_SIZE = 32 * MIB  # room for ext4 with a journal; larger only takes longer to search. Sparse: about 5 MiB are used
@@ -57,9 +57,8 @@ def needs(machine: Machine, folder: str, *, no_changes: bool) -> str:
         return "needs CAP_SYS_ADMIN"
     if mkfs_path() is None:
         return "needs mkfs.ext4"
-    with open("/proc/self/mountinfo", encoding="utf-8", errors="replace") as file:
-        if file_system(folder, file.read()) in _IN_MEMORY:
-            return "needs --folder on a disk"  # what lies in memory can go to a swap of the machine's
+    if mounts.kind_of(folder, mounts.listed()) in _IN_MEMORY:
+        return "needs --folder on a disk"  # what lies in memory can go to a swap of the machine's
     return "" if os.path.exists(_LOOP_CONTROL) else f"needs {_LOOP_CONTROL}"
 
 

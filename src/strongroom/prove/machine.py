@@ -13,6 +13,8 @@ import platform
 import resource
 import tempfile
 
+from . import mounts
+
 CAP_SYS_PTRACE, CAP_SYS_ADMIN, CAP_SYS_RESOURCE = 19, 21, 24  # capabilities(7)
 CORE_PATTERN = "/proc/sys/kernel/core_pattern"
 ZSWAP = "/sys/module/zswap/parameters/enabled"
@@ -44,19 +46,6 @@ def effective_capabilities(status: str) -> int:
 def swap_areas(text: str) -> list[str]:
     """The swap areas in a /proc/swaps text."""
     return [line.split()[0] for line in text.splitlines()[1:] if line.split()]
-
-
-def file_system(path: str, mountinfo: str) -> str:
-    """The type of the file system that holds `path`."""
-    path = os.path.realpath(path)
-    best, kind = "", ""
-    for line in mountinfo.splitlines():
-        left, _, right = line.partition(" - ")
-        point = left.split()[4]
-        is_above = path == point or path.startswith(point.rstrip("/") + "/")
-        if is_above and len(point) >= len(best):
-            best, kind = point, right.split()[0]
-    return kind
 
 
 def where_cores_go(pattern: str) -> str:
@@ -108,9 +97,11 @@ def work_folder_parent(size: int, wanted: str | None, *, for_swap: bool) -> tupl
     """(folder for the run's own folder, can a swap file of `size` bytes lie there)."""
     if not for_swap:
         return wanted or tempfile.gettempdir(), False
-    mountinfo = _text("/proc/self/mountinfo") or ""
+    mounted: list[mounts.Mount] = []
+    with contextlib.suppress(OSError):  # no /proc: nothing is known to be fit for it
+        mounted = mounts.listed()
     for folder in (wanted,) if wanted else SWAP_FOLDERS:
-        if not os.access(folder, os.W_OK) or file_system(folder, mountinfo) not in _SWAPPABLE:
+        if not os.access(folder, os.W_OK) or mounts.kind_of(folder, mounted) not in _SWAPPABLE:
             continue
         space = os.statvfs(folder)
         if space.f_bavail * space.f_frsize > 2 * size:

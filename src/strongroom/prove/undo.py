@@ -11,14 +11,13 @@ import ctypes
 import errno
 import fcntl
 import os
-import re
 import shutil
 import signal
 import stat
 import time
 from typing import Any
 
-from . import journal
+from . import journal, mounts
 
 WORK_PREFIX = "strongroom-prove-"
 _BURN_SIZE = 1 << 20
@@ -27,7 +26,6 @@ _PAUSE_SECONDS = 0.02
 _BLOCK_DEVICES = "/sys/block"
 _LOOP_CLR_FD = 0x4C01  # loop(4)
 _UMOUNT_NOFOLLOW = 8  # umount2(2)
-_OCTAL = re.compile(r"\\([0-7]{3})")  # how mountinfo writes blanks in names: proc_pid_mountinfo(5)
 
 
 def undo(record: dict[str, Any]) -> str | None:
@@ -187,12 +185,6 @@ def _undo_cgroup(record: dict[str, Any]) -> str | None:
         time.sleep(_PAUSE_SECONDS)  # the kernel lets the last page and process go a moment after the kill
 
 
-def _is_mounted(point: str) -> bool:
-    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
-        points = (line.split(" ", 5)[4] for line in file)
-        return any(_OCTAL.sub(lambda found: chr(int(found[1], 8)), each) == point for each in points)
-
-
 def loops_of(image: str) -> list[str]:
     """The loop devices behind which an image is, by the kernel's own account; also if it is deleted by now."""
     found = []
@@ -213,7 +205,7 @@ def _undo_disk(record: dict[str, Any]) -> str | None:
     libc = ctypes.CDLL(None, use_errno=True)
     deadline = time.monotonic() + _PATIENCE_SECONDS
     while True:
-        is_mounted, error = _is_mounted(point), 0
+        is_mounted, error = any(mount.point == point for mount in mounts.listed()), 0
         if is_mounted and libc.umount2(os.fsencode(point), _UMOUNT_NOFOLLOW) != 0:
             error = ctypes.get_errno()  # EBUSY: a victim that was killed is not quite gone
         # A mount lets go of its loop device by itself; one that never got that far is let go of here.
