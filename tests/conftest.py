@@ -13,7 +13,10 @@ import pytest
 from strongroom import LockedBuffer, UnsupportedError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import vanishing
+    from strongroom.prove.disk import Disk
 
 #: About Unix processes from their first line on; the rest of tests/vm skips by name what it cannot observe elsewhere.
 _UNIX_ONLY = [
@@ -98,6 +101,24 @@ def vanishing_backing(request: pytest.FixtureRequest) -> "vanishing.Kind":
     name: vanishing.Kind = request.param
     vanishing.require(name)
     return name
+
+
+@pytest.fixture
+def work_folder() -> "Iterator[str]":
+    """A work folder of prove's, for a disk of its own."""
+    import proving
+
+    with proving.work_folder() as made:
+        yield made
+
+
+@pytest.fixture
+def own_disk(work_folder: str) -> "Iterator[Disk]":
+    """A disk of prove's own, mounted."""
+    import proving
+
+    with proving.mounted_disk(work_folder) as made:
+        yield made
 
 
 _TRIES = 4

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -15,12 +13,8 @@ import pytest
 
 pytest.importorskip("fcntl", reason="needs a Unix")
 
-_spec = importlib.util.spec_from_file_location("proving", Path(__file__).with_name("proving.py"))
-assert _spec is not None
-assert _spec.loader is not None
-proving = importlib.util.module_from_spec(_spec)
-sys.modules["proving"] = proving
-_spec.loader.exec_module(proving)
+import proving
+
 killing = proving.killing
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/pagemap").exists(), reason="needs Linux")

@@ -1,7 +1,9 @@
-"""What the tests of prove share: running it, as root and not, and named skips. Loaded by path."""
+"""What the tests of prove share: running it, as root and not; a disk of its own; named skips. Needs a Unix."""
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import importlib.util
 import json
 import os
@@ -9,21 +11,27 @@ import re
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-HERE = Path(__file__).resolve().parent
+if TYPE_CHECKING:
+    from strongroom.prove.disk import Disk
+
+HERE = Path(__file__).resolve().with_name("proof")
 NOBODY = 65534
+#: The kinds that are in the victim of the trials of memory that is kept.
+STRONGROOM = ("secret-open", "secret-at-rest", "locked", "secretmem")
 IS_ROOT = hasattr(os, "geteuid") and os.geteuid() == 0
 
 needs_root = pytest.mark.skipif(not IS_ROOT, reason="needs root: run the tests with sudo")
 
 
 def load(name: str) -> ModuleType:
-    """Import a file of this folder by its path."""
+    """Import a script of tests/proof by its path."""
     spec = importlib.util.spec_from_file_location(name, HERE / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
@@ -71,6 +79,36 @@ def prove(*arguments: str, unprivileged: bool = False, environment: dict[str, st
     return Run(process)
 
 
+@functools.cache
+def as_we_are() -> Any:
+    """One --json run for several tests."""
+    return prove("--json")
+
+
+@functools.cache
+def as_nobody() -> Any:
+    """The same without privilege."""
+    return prove("--json", unprivileged=True)
+
+
+def assert_nothing_leaked(row: dict[str, Any]) -> None:
+    """The control was found; strongroom's kinds were not, but for what their backing cannot hold."""
+    cells = row["cells"]
+    assert cells["ordinary"]["word"] == "LEAKED"
+    assert cells["ordinary"]["copies"] + cells["ordinary"]["half_copies"] > 0
+    is_reader = row["id"].startswith("reader-")
+    for kind in list(cells)[1:]:
+        cell = cells[kind]
+        may_be_read = is_reader and (cell["backing"] == "anonymous" or kind == "secret-at-rest")
+        allowed = {"held", "exposed"} if may_be_read else {"own file"} if row["id"] == "mapped-file" else {"held"}
+        if cell["word"] == "not tried":
+            assert re.search("lock limit|kernel", cell["needs"]), (row["id"], kind, cell)
+        else:
+            assert cell["word"] in allowed, (row["id"], kind, cell)
+        if cell["word"] == "held":
+            assert cell["copies"] == cell["half_copies"] == 0
+
+
 def unprivileged_or_skip() -> None:
     """Skip unless strongroom can be imported as nobody (or we are nobody much already)."""
     if not IS_ROOT:
@@ -105,6 +143,33 @@ def disk_or_skip() -> None:
 
     if needs := disk.needs(machine.Machine(), "/var/tmp", no_changes=False):
         pytest.skip(f"{needs}: a disk image of prove's own, as root outside a container, with e2fsprogs installed")
+
+
+@contextlib.contextmanager
+def work_folder() -> Iterator[str]:
+    """A work folder of prove's on a real disk, put back afterwards; skips where no disk image can be made."""
+    disk_or_skip()
+    from strongroom.prove import changes, undo
+
+    made = changes.Directory(f"/var/tmp/strongroom-prove-disk-test-{os.getpid()}")
+    try:
+        made.apply()
+        yield made.path
+    finally:
+        assert undo.undo(made.record()) is None
+
+
+@contextlib.contextmanager
+def mounted_disk(folder: str) -> Iterator[Disk]:
+    """prove's disk, mounted in such a folder."""
+    from strongroom.prove import disk, undo
+
+    made = disk.Disk(folder, "test")
+    try:
+        made.apply()
+        yield made
+    finally:
+        assert undo.undo(made.record()) is None
 
 
 def looks_like_a_tracer(text: str) -> list[str]:
