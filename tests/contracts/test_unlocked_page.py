@@ -2,29 +2,16 @@
 
 import mmap
 import re
-from pathlib import Path
 
 import pytest
 
 import needs
 import strongroom
+from documents import ROOT, read, table
 from strongroom import Policy, VolatileBuffer, _native, guarantees
 from strongroom.buffers import planning
 
-DOCS = Path(__file__).resolve().parents[2] / "docs"
-PAGE = (DOCS / "unlocked.md").read_text(encoding="utf-8")
-
-
-def table(page: str, heading: str) -> dict[str, list[str]]:
-    """The first table behind a heading: its first column, and the cells beside each."""
-    lines = page.partition(heading)[2].split("\n")
-    first = next(number for number, line in enumerate(lines) if line.startswith("|"))
-    rows = []
-    for line in lines[first:]:
-        if not line.startswith("|"):
-            break
-        rows.append([cell.strip() for cell in line.split("|")[1:-1]])
-    return {cells[0]: cells[1:] for cells in rows}
+PAGE = read("docs/unlocked.md")
 
 
 @pytest.mark.skipif(mmap.PAGESIZE != 4096, reason="needs pages of 4 KiB: the page speaks of these")
@@ -42,7 +29,7 @@ def test_what_they_require_by_default_is_the_code(
     kind: str, backings: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """docs/policy.md has it for each system."""
-    cells = table((DOCS / "policy.md").read_text(encoding="utf-8"), "require by default what is left")
+    cells = table(read("docs/policy.md"), "require by default what is left")
     for platform, cell in zip(("linux", "darwin", "windows"), cells[f"`{kind}Buffer`"], strict=True):
         monkeypatch.setattr(planning, "_DEFAULT", planning.DEFAULT_REQUIRE[platform])
         for backing in backings:
@@ -64,7 +51,7 @@ def test_requested_is_enough_and_is_said_to_be() -> None:
             assert buffer.guarantees()["NEVER_WRITTEN"].state == "requested"
     except strongroom.UnsupportedError as error:
         pytest.skip(f"needs a directory on a disk: {error}")
-    fields = (DOCS / "policy.md").read_text(encoding="utf-8").partition("**`require`.**")[2]
+    fields = read("docs/policy.md").partition("**`require`.**")[2]
     require = fields.partition("**`on_shortfall`.**")[0]
     partial = PAGE.partition("A partial page: **the moment")[2].partition("A private file:")[0]
     for words in (require, partial, Policy.__doc__ or "", guarantees.__doc__ or ""):
@@ -76,7 +63,7 @@ def test_requested_is_enough_and_is_said_to_be() -> None:
 
 def test_the_three_kinds_are_all_that_nothing_locks() -> None:
     """Each backing that there is has a row in docs/buffers.md, each that nothing locks a column here."""
-    rows = table((DOCS / "buffers.md").read_text(encoding="utf-8"), "and in `stats()`.")
+    rows = table(read("docs/buffers.md"), "and in `stats()`.")
     assert {row.strip('`"') for row in list(rows)[2:]} == set(_native.BACKINGS)
     (heading,) = [line for line in PAGE.split("\n") if line.startswith("| | `droppable` | `partial` | `file` |")][:1]
     assert re.findall("`([a-z]+)`", heading) == list(_native.BACKINGS)[2:]
@@ -84,12 +71,12 @@ def test_the_three_kinds_are_all_that_nothing_locks() -> None:
 
 def test_what_is_not_built_on_windows_is_said() -> None:
     """Nothing calls what offers pages or resets them: the table, the changelog and the docstring say so, and why."""
-    native = Path(__file__).resolve().parents[2] / "src" / "strongroom" / "native"
+    native = ROOT / "src" / "strongroom" / "native"
     calls = [path.name for path in native.glob("os_windows*.c") if re.search("OfferV|MEM_RESET", path.read_text())]
     assert calls == []
     cell = table(PAGE, "## Systems")["Windows"][0]
     assert cell.startswith("not built: ")
-    changes = (DOCS.parent / "CHANGELOG.md").read_text(encoding="utf-8")
+    changes = read("CHANGELOG.md")
     for words in (PAGE, changes, VolatileBuffer.__doc__ or ""):
         assert "OfferVirtualMemory" in words
         assert "paging file" in words.partition("OfferVirtualMemory")[2][:500].replace("\n    ", " ").replace("\n", " ")
