@@ -172,6 +172,17 @@ def test_exit_codes() -> None:
     )
 
 
+def test_the_last_line_says_what_the_exit_code_is_for() -> None:
+    """Contents that were lost in silence are no leak, and a leak beside them is the worse."""
+    pytest.importorskip("fcntl", reason="needs a Unix")
+    from strongroom.prove import present
+
+    lost = Row("droppable", {"ordinary": model.Cell("LEAKED"), "droppable": model.Cell("UNNOTICED")})
+    leaked = Row("mapped-file", {"ordinary": model.Cell("LEAKED"), "file": model.Cell("LEAKED")})
+    assert present.verdict([lost], 1) == "strongroom under 1 attack: 1 UNNOTICED (exit code 1: lost without a word)\n"
+    assert present.verdict([lost, leaked], 1).endswith("(exit code 1: leaked)\n")
+
+
 def test_the_strongroom_column_shows_the_worse_of_open_and_at_rest() -> None:
     """One column stands for two states of a Secret: the worse one is shown."""
     assert row({"ordinary": FOUND, "secret-open": FOUND}).strongroom.word == "LEAKED"

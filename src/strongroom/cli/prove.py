@@ -28,8 +28,8 @@ def add_to(commands: Any) -> None:
         description="Puts tracers into ordinary memory and into strongroom's, lets the operating system and other "
         "processes loose on them, and shows what was found. Works without root; as root it does more. Announces "
         "what it changes, and puts it back.",
-        epilog="Exit codes: 0 fine, 1 something leaked, 2 usage, 3 incomplete (a control was not found, or an "
-        "attack that should work here did not), 4 an error of our own.",
+        epilog="Exit codes: 0 fine, 1 something leaked or was lost without a word, 2 usage, 3 incomplete (a control "
+        "was not found, or an attack that should work here did not), 4 an error of our own.",
     )  # fmt: skip
     parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
     parser.add_argument("--wide", action="store_true", help="a column for every kind of memory")

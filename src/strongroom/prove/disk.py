@@ -26,7 +26,7 @@ from strongroom.prove import mounts, spawn
 from strongroom.prove.machine import CAP_SYS_ADMIN, Machine
 
 MIB = 1 << 20
-DISK_SIZE = 32 * MIB  # room for ext4 with a journal; larger only takes longer to search. Sparse: about 5 MiB are used
+DISK_SIZE = 32 * MIB  # room for ext4 with a journal; larger only takes longer to search. Sparse: see docs/prove.md
 IMAGE, POINT = "disk.image", "disk"
 _IN_MEMORY = frozenset({"tmpfs", "ramfs"})
 _LOOP_CONTROL = "/dev/loop-control"

@@ -107,7 +107,9 @@ def verdict(rows: list[model.Row], code: int) -> str:
     """The line under the table: what the run amounts to."""
     words = [row.strongroom.word for row in rows]
     said = ", ".join(f"{words.count(word)} {word}" for word in _STYLES if word in words)
-    meaning = {0: "fine", 1: "leaked", 3: "incomplete"}[code]
+    cells = [cell for row in rows for kind, cell in row.cells.items() if kind != model.ORDINARY]
+    has_leaked = any(cell.word == model.LEAKED for cell in cells)
+    meaning = {0: "fine", 1: "leaked" if has_leaked else "lost without a word", 3: "incomplete"}[code]
     attacks = "1 attack" if len(rows) == 1 else f"{len(rows)} attacks"
     return f"strongroom under {attacks}: {said} (exit code {code}: {meaning})\n"
 
