@@ -10,7 +10,7 @@ import pytest
 
 import needs
 import strongroom
-from documents import DOCUMENTS, ROOT, code_blocks, read
+from documents import DOCUMENTS, ROOT, code_blocks, read, table
 from strongroom import _native, guarantees, policy, vm
 from strongroom._os import terminal
 from strongroom.buffers import planning, waiting
@@ -78,21 +78,21 @@ def test_numbers_in_prose_are_the_constants() -> None:
 )
 def test_the_table_of_defaults_is_the_code(page: str, heading: str) -> None:
     """Both pages require by default what planning does."""
-    table = read(page).partition(heading)[2]
+    defaults = read(page).partition(heading)[2]
     rows = {"linux": "Linux", "darwin": "macOS, BSD", "windows": "Windows"}
     for platform, title in rows.items():
-        row = next(line for line in table.splitlines() if line.startswith(f"| {title} "))
+        row = next(line for line in defaults.splitlines() if line.startswith(f"| {title} "))
         assert set(re.findall(r"`([A-Z_]+)`", row)) == planning.DEFAULT_REQUIRE[platform], title
 
 
 def test_the_table_of_protections_is_the_code() -> None:
     """docs/vm/README.md has each constant with its value, and refuses on Unix what is refused."""
     rows = [line.split("|")[1:-1] for line in read("docs/vm/README.md").splitlines()]
-    table = {cells[0].strip(): [cell.strip() for cell in cells[1:]] for cells in rows if " 0x" in "".join(cells[1:2])}
-    assert {name: int(cells[0], 16) for name, cells in table.items()} == dict(_native.PROTECTIONS)
+    values = {cells[0].strip(): [cell.strip() for cell in cells[1:]] for cells in rows if " 0x" in "".join(cells[1:2])}
+    assert {name: int(cells[0], 16) for name, cells in values.items()} == dict(_native.PROTECTIONS)
     if sys.platform == "win32":
         return
-    for name, (value, _, meaning) in table.items():
+    for name, (value, _, meaning) in values.items():
         protection = int(value, 16) | (vm.READ_WRITE if int(value, 16) >= vm.GUARD else 0)
         assert vm.is_possible(protection) == (meaning != "refused" and "views of files only" not in meaning), name
 
@@ -110,10 +110,10 @@ def test_the_table_of_fields_is_the_class() -> None:
     rows = [
         line.split("|")[1:-1] for line in page.partition("## The fields")[2].partition("**`require`")[0].splitlines()
     ]
-    table = {cells[0].strip(" `"): (cells[1], cells[2]) for cells in rows if cells and cells[0].startswith(" `")}
+    told = {cells[0].strip(" `"): (cells[1], cells[2]) for cells in rows if cells and cells[0].startswith(" `")}
     fields = {name: value for name, value in vars(strongroom.Policy).items() if isinstance(value, property)}
-    assert table.keys() == fields.keys()
-    for name, (words, default) in table.items():
+    assert told.keys() == fields.keys()
+    for name, (words, default) in told.items():
         assert repr(getattr(strongroom.Policy(), name)).replace("'", '"').removesuffix(".0") in default, name
         for word in re.findall(r'"(\w+)"', words):
             value = (word,) if isinstance(getattr(strongroom.Policy(), name), tuple) else word
@@ -124,3 +124,16 @@ def test_the_table_of_fields_is_the_class() -> None:
     for fields_of_one in examples:
         policy.overridden(strongroom.Policy(), fields_of_one)
     assert {name for fields_of_one in examples for name in fields_of_one} == fields.keys()
+
+
+def test_every_setting_of_the_tests_is_on_their_page() -> None:
+    """docs/testing.md has each variable that a test reads, and names files that exist and read it."""
+    sources = {path: path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("*.py")}
+    reading = re.compile(r'environ(?:\.get\(|\[)"(STRONGROOM_[A-Z0-9_]+)"')
+    settings = {name for text in sources.values() for name in reading.findall(text)} - {"STRONGROOM_POLICY"}
+    rows = table(read("docs/testing.md"), "Each sample can be made")
+    assert {name.strip("`") for name in list(rows)[2:]} == settings
+    for name, cells in list(rows.items())[2:]:
+        for place in re.findall("`(tests/[^`]+)`", cells[-1]):
+            told = [text for path, text in sources.items() if path.is_relative_to(ROOT / place)]
+            assert any(name.strip("`") in text for text in told) or "compiling" in "".join(told), (name, place)
