@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from strongroom import LockedBuffer, UnsupportedError
+from strongroom import LockedBuffer, UnsupportedError, VolatileBuffer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -101,6 +101,32 @@ def vanishing_backing(request: pytest.FixtureRequest) -> "vanishing.Kind":
     name: vanishing.Kind = request.param
     vanishing.require(name)
     return name
+
+
+@pytest.fixture
+def volatile(vanishing_backing: "vanishing.Kind") -> VolatileBuffer:
+    """A buffer that may vanish, with something in it."""
+    import vanishing
+
+    made = VolatileBuffer(vanishing.MARK_SIZE, backing=vanishing_backing)
+    made.copy_from(vanishing.MARK)
+    return made
+
+
+@pytest.fixture
+def filler() -> "vanishing.Filler":
+    """What fills a buffer: another one for each test."""
+    import vanishing
+
+    return vanishing.Filler()
+
+
+@pytest.fixture
+def filled(vanishing_backing: "vanishing.Kind", filler: "vanishing.Filler") -> VolatileBuffer:
+    """A new buffer that may vanish, which that fills."""
+    import vanishing
+
+    return VolatileBuffer(vanishing.FILLER_SIZE, backing=vanishing_backing, rebuild=filler)
 
 
 @pytest.fixture

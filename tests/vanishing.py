@@ -177,6 +177,9 @@ def disk_directory() -> str:
     raise pytest.skip.Exception("no directory on a disk: needs TMPDIR, /var/tmp or /tmp there (ext4 or xfs, not tmpfs)")
 
 
+#: What a buffer holds that is to vanish.
+MARK = b"the contents that may vanish...."
+MARK_SIZE = len(MARK)
 #: Bytes that a Filler fills.
 FILLER_SIZE = 64
 

@@ -1,7 +1,7 @@
 """A loss is noticed wherever contents are used, and told each time; what is stored anew counts again."""
 
 import gc
-from typing import Literal, TypeVar
+from typing import Literal
 
 import pytest
 
@@ -15,20 +15,10 @@ from strongroom import (
     LockedBuffer,
     VolatileBuffer,
 )
+from vanishing import MARK
+from vanishing import MARK_SIZE as SIZE
 
 pytestmark = needs.linux
-AnyTarget = TypeVar("AnyTarget", LockedBuffer, VolatileBuffer)
-
-MARK = b"the contents that may vanish...."
-SIZE = len(MARK)
-
-
-@pytest.fixture
-def volatile(vanishing_backing: vanishing.Kind) -> VolatileBuffer:
-    """One that holds something."""
-    made = VolatileBuffer(SIZE, backing=vanishing_backing)
-    made.copy_from(MARK)
-    return made
 
 
 def test_while_it_is_there(volatile: VolatileBuffer, vanishing_backing: vanishing.Kind) -> None:

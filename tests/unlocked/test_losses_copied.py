@@ -15,20 +15,11 @@ from strongroom import (
     View,
     VolatileBuffer,
 )
+from vanishing import MARK
+from vanishing import MARK_SIZE as SIZE
 
 pytestmark = needs.linux
 AnyTarget = TypeVar("AnyTarget", LockedBuffer, VolatileBuffer)
-
-MARK = b"the contents that may vanish...."
-SIZE = len(MARK)
-
-
-@pytest.fixture
-def volatile(vanishing_backing: vanishing.Kind) -> VolatileBuffer:
-    """One that holds something."""
-    made = VolatileBuffer(SIZE, backing=vanishing_backing)
-    made.copy_from(MARK)
-    return made
 
 
 def dropping(kind: type[AnyTarget], size: int, source: VolatileBuffer) -> AnyTarget:

@@ -23,49 +23,37 @@ from vanishing import Filler
 pytestmark = needs.linux
 
 
-@pytest.fixture
-def filler() -> Filler:
-    """Another one for each test."""
-    return Filler()
-
-
-@pytest.fixture
-def volatile(vanishing_backing: vanishing.Kind, filler: Filler) -> VolatileBuffer:
-    """A new buffer, which that is to fill."""
-    return VolatileBuffer(SIZE, backing=vanishing_backing, rebuild=filler)
-
-
-def test_destroying_what_it_fills(volatile: VolatileBuffer, filler: Filler) -> None:
+def test_destroying_what_it_fills(filled: VolatileBuffer, filler: Filler) -> None:
     """destroy() and freeze() are refused meanwhile; leaving its with block with an error destroys it afterwards."""
-    for refused in (volatile.destroy, volatile.freeze):
+    for refused in (filled.destroy, filled.freeze):
         filler.first = lambda _view, refused=refused: refused()
         with pytest.raises(BufferError, match="1 open block"):
-            volatile.read_into(bytearray(SIZE))
-    filler.first = lambda _view: volatile.__exit__(KeyError, KeyError(), None)
-    page = vanishing.page_of(volatile)
-    with pytest.raises(DestroyedError), volatile.open():
+            filled.read_into(bytearray(SIZE))
+    filler.first = lambda _view: filled.__exit__(KeyError, KeyError(), None)
+    page = vanishing.page_of(filled)
+    with pytest.raises(DestroyedError), filled.open():
         pass
-    assert volatile.is_destroyed
+    assert filled.is_destroyed
     assert observed.protection_at(page) == "gone"
 
 
 @pytest.mark.parametrize("is_raising", [False, True])
-def test_destroyed_while_it_is_filled(volatile: VolatileBuffer, filler: Filler, is_raising: bool) -> None:
+def test_destroyed_while_it_is_filled(filled: VolatileBuffer, filler: Filler, is_raising: bool) -> None:
     """The same where what fills it raises after that, or build() was asked for: an error, and no memory is left."""
-    page = vanishing.page_of(volatile)
+    page = vanishing.page_of(filled)
 
     def doom(_view: View) -> None:
-        volatile.__exit__(KeyError, KeyError(), None)
+        filled.__exit__(KeyError, KeyError(), None)
         if is_raising:
             raise OSError
 
     filler.last = doom
     if is_raising:
         with pytest.raises(OSError):  # noqa: PT011
-            volatile.build(filler)
+            filled.build(filler)
     else:
-        volatile.build(filler)
-    assert volatile.is_destroyed
+        filled.build(filler)
+    assert filled.is_destroyed
     assert observed.protection_at(page) == "gone"
 
 
@@ -105,7 +93,7 @@ def test_a_cycle_is_collected(vanishing_backing: vanishing.Kind) -> None:
     assert observed.protection_at(page) == "gone"
 
 
-def test_a_fork_while_it_is_filled(volatile: VolatileBuffer, filler: Filler) -> None:
+def test_a_fork_while_it_is_filled(filled: VolatileBuffer, filler: Filler) -> None:
     """In the child of a fork made there the View and the use say so; the parent's is filled as if nothing had been."""
     answers: list[str] = []
 
@@ -128,7 +116,7 @@ def test_a_fork_while_it_is_filled(volatile: VolatileBuffer, filler: Filler) -> 
     is_child: list[int] = []
     filler.first = fork
     try:
-        is_right = volatile == b"\1" * SIZE
+        is_right = filled == b"\1" * SIZE
     except ForkedError:
         if is_child:
             os.write(is_child[0], b"use")
