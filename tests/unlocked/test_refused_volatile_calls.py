@@ -1,67 +1,40 @@
 """Each system call on the way to memory that may vanish is made to fail: the right error, and nothing is left."""
 
 import errno
-import json
 import os
 import shutil
 
 import pytest
 
-import faultinject
+import refusing
 import vanishing
 from children import succeed
+from refusing import DONTDUMP, DONTFORK, MAP_SHARED, NOHUGEPAGE, UNMERGEABLE
 
-pytestmark = pytest.mark.skipif(
-    not faultinject.is_supported(), reason="fault injection needs Linux on x86_64 or aarch64"
-)
+pytestmark = refusing.needs_injection
 
-MAP_SHARED, MAP_DROPPABLE_ANONYMOUS = 1, 0x28
-DONTFORK, UNMERGEABLE, NOHUGEPAGE, DONTDUMP, REMOVE, POPULATE_READ, POPULATE_WRITE = 10, 13, 15, 16, 9, 22, 23
+MAP_DROPPABLE_ANONYMOUS = 0x28
+REMOVE, POPULATE_READ, POPULATE_WRITE = 9, 22, 23
 #: With what flags the directory is opened, and the file in it.
 _CLOSED_BY_EXEC = getattr(os, "O_CLOEXEC", 0)
 DIRECTORY = getattr(os, "O_DIRECTORY", 0) | _CLOSED_BY_EXEC
 NAMELESS = getattr(os, "O_TMPFILE", 0) | os.O_EXCL | os.O_RDWR | _CLOSED_BY_EXEC
 
-#: One attempt is made before the count: the path of an error imports modules and grows the heap once.
-SCENE = """
-from faultinject import deny
-def count():
-    gc.collect()
-    listing = observed.mappings()
-    marked = [m for m in listing if {{"lo", "dd", "dc", "dp"}} & m.flags]
-    files = [m for m in listing if "deleted" in m.path]
-    left = [len(marked), len(files), observed.status_size("VmLck"), observed.descriptors(), stats().volatile_size]
-    return len(listing), left
-def outcome():
-    try:
-        with VolatileBuffer(32, backing={backing!r}{more}) as volatile:
-            volatile.copy_from(b"m" * 32)
-            lacking = [name for name, one in volatile.guarantees().items() if one.state == "refused"]
-            return ["made", volatile == b"m" * 32, lacking]
-    except StrongroomError as error:
-        return [type(error).__name__, getattr(error, "call", None), getattr(error, "errno", None)]
-outcome()
-deny({call!r}, {code}, arg_equals={condition})
-outcome()
-mappings, before = count()
-results = [outcome() for _ in range(10)]
-mappings_now, now = count()
-print(json.dumps([results, mappings_now - mappings, before, now]))
+BEFORE = """
+def attempted():
+    with VolatileBuffer(32, backing={backing!r}{more}) as volatile:
+        volatile.copy_from(b"m" * 32)
+        lacking = [name for name, one in volatile.guarantees().items() if one.state == "refused"]
+        return ["made", volatile == b"m" * 32, lacking]
 """
 
 
 def attempt(
     backing: vanishing.Kind, call: str, code: int, condition: tuple[int, int] | None = None, more: str = ""
 ) -> list[object]:
-    """Return [error type, call, errno] of ten equal attempts, which must leave nothing."""
+    """Return [error type, call, errno] of equal attempts, which must leave nothing."""
     vanishing.require(backing)
-    scene = SCENE.format(backing=backing, call=call, code=code, condition=condition, more=more)
-    results, grown, before, now = json.loads(succeed(scene))
-    assert results == [results[0]] * 10
-    assert now == before
-    assert grown <= 2, "mappings that are left over, one for each attempt; the heap may have grown"
-    told: list[object] = results[0]
-    return told
+    return refusing.attempt(BEFORE.format(backing=backing, more=more), "deleted", call, code, condition)
 
 
 CALLS: list[tuple[vanishing.Kind, str, int, tuple[int, int] | None, str]] = [
