@@ -44,6 +44,8 @@ def open_read_close_volatile(size: int) -> Loop:
     """
     buffer = _volatile(size, "droppable")
 
+    # The same lines as of a LockedBuffer, in a loop of their own: in a shared one the interpreter's caches would meet
+    # two types in turn, and the figures would be of that.
     def loop(count: int) -> int:
         byte = 0
         for _ in repeat(None, count):
