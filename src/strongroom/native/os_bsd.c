@@ -13,6 +13,7 @@
  * Sources: madvise(2) and procctl(2) of FreeBSD 14, minherit(2) of FreeBSD (March 15, 2017) and OpenBSD 7.7,
  * getentropy(2 or 3) of all three, sys/mman.h of FreeBSD 14, NetBSD 10.1 and OpenBSD 7.
  */
+#include "os_posix.h"
 #include "sr_os.h"
 
 #include <errno.h>
@@ -34,13 +35,6 @@
 #define INHERIT_ZERO MAP_INHERIT_ZERO
 #endif
 
-static int failed(sr_error *error, const char *call)
-{
-    error->call = call;
-    error->code = errno;
-    return -1;
-}
-
 /* OpenBSD decides this when memory is mapped (MAP_CONCEAL; NetBSD has nothing of the kind) and offers no call that changes it afterwards.
  * Mapping the range anew with the flag would throw its contents away, which advice must not do; so the answer
  * is that this function cannot, under the name of the flag that could have. */
@@ -51,9 +45,7 @@ int sr_os_advise_no_dump(void *address, size_t size, sr_error *error)
 #else
     (void)address;
     (void)size;
-    error->call = "mmap(MAP_CONCEAL)";
-    error->code = SR_UNSUPPORTED;
-    return -1;
+    return lacking(error, "mmap(MAP_CONCEAL)");
 #endif
 }
 

@@ -6,6 +6,7 @@
  * unsupported as well: a promise nobody made is not one that can be asked for.
  */
 #define _DARWIN_C_SOURCE /* minherit, beside the POSIX names */
+#include "os_posix.h"
 #include "sr_os.h"
 
 #include <errno.h>
@@ -13,27 +14,13 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 
-static int failed(sr_error *error, const char *call)
-{
-    error->call = call;
-    error->code = errno;
-    return -1;
-}
-
-static int unsupported(sr_error *error, const char *call)
-{
-    error->call = call;
-    error->code = SR_UNSUPPORTED;
-    return -1;
-}
-
 /* Neither madvise(2) nor mmap(2) knows anything of cores. Cores are off by default (RLIMIT_CORE is 0), and
  * the crash reporter's text reports hold registers and stack traces, not memory. */
 int sr_os_advise_no_dump(void *address, size_t size, sr_error *error)
 {
     (void)address;
     (void)size;
-    return unsupported(error, "madvise(MADV_NOCORE)");
+    return lacking(error, "madvise(MADV_NOCORE)");
 }
 
 /* minherit(2). The child has a hole there. */
@@ -47,7 +34,7 @@ int sr_os_advise_wipe_in_child(void *address, size_t size, sr_error *error)
 {
     (void)address;
     (void)size;
-    return unsupported(error, "minherit(INHERIT_ZERO)");
+    return lacking(error, "minherit(INHERIT_ZERO)");
 }
 
 /* Only the soft limit: children inherit it, and one that wants cores of its own must be able to raise it.

@@ -6,6 +6,7 @@
  */
 #define _DARWIN_C_SOURCE
 #include "os_pipe.h"
+#include "os_posix.h"
 #include "sr_os.h"
 #include "sr_os_backing.h"
 
@@ -24,9 +25,7 @@ int sr_os_random(void *buffer, size_t size, sr_error *error)
     while (size != 0) {
         size_t part = size < ENTROPY_MAX_SIZE ? size : ENTROPY_MAX_SIZE;
         if (getentropy(next, part) != 0) {
-            error->call = "getentropy";
-            error->code = errno;
-            return -1;
+            return failed(error, "getentropy");
         }
         next += part;
         size -= part;
@@ -50,9 +49,7 @@ int sr_os_reserve_large(size_t size, sr_protection protection, void **address, s
     (void)size;
     (void)protection;
     (void)address;
-    error->call = "mmap(large pages)";
-    error->code = SR_UNSUPPORTED;
-    return -1;
+    return lacking(error, "mmap(large pages)");
 }
 
 /* Locks nest on macOS, NetBSD and OpenBSD (mlock(2) there). On FreeBSD nothing tells whose a lock is: not known, so

@@ -7,6 +7,7 @@
 #define _DARWIN_C_SOURCE
 #define __BSD_VISIBLE 1
 #define _NETBSD_SOURCE
+#include "os_posix.h"
 #include "os_posix_section.h"
 
 #include <errno.h>
@@ -32,7 +33,7 @@ int sr_posix_nameless(sr_error *error)
     }
     int made = shm_open(name, O_RDWR | O_CREAT | O_EXCL, S_IRUSR | S_IWUSR);
     if (made < 0) {
-        return sr_posix_failed(error, "shm_open");
+        return failed(error, "shm_open");
     }
     shm_unlink(name);
     fcntl(made, F_SETFD, FD_CLOEXEC);
@@ -43,10 +44,10 @@ static int make(const char *name, uint64_t size, sr_error *error)
 {
     int made = shm_open(name, O_RDWR | O_CREAT | O_EXCL, S_IRUSR | S_IWUSR);
     if (made < 0) {
-        return sr_posix_failed(error, "shm_open");
+        return failed(error, "shm_open");
     }
     if (ftruncate(made, (off_t)size) != 0) {
-        sr_posix_failed(error, "ftruncate(section)");
+        failed(error, "ftruncate(section)");
         shm_unlink(name);
         close(made);
         return -1;
@@ -59,7 +60,7 @@ static int find(const char *name, uint64_t *size, sr_error *error)
     struct stat status;
     int found = shm_open(name, O_RDWR, 0);
     if (found < 0) {
-        return sr_posix_failed(error, "shm_open");
+        return failed(error, "shm_open");
     }
     if (sr_posix_check_owner(found, error) != 0) {
         close(found);
@@ -73,7 +74,7 @@ static int find(const char *name, uint64_t *size, sr_error *error)
         usleep(1000);
     }
     errno = ENOENT;
-    sr_posix_failed(error, "shm_open");
+    failed(error, "shm_open");
     close(found);
     return -1;
 }

@@ -5,6 +5,7 @@
 #define _DARWIN_C_SOURCE
 #define __BSD_VISIBLE 1
 #define _NETBSD_SOURCE
+#include "os_posix.h"
 #include "sr_os_backing.h"
 
 #include <errno.h>
@@ -26,9 +27,7 @@ int sr_os_filesystem(const char *directory, sr_filesystem *found, sr_error *erro
 {
     told_place told;
     if (ASK(directory, &told) != 0) {
-        error->call = "statfs(directory)";
-        error->code = errno;
-        return -1;
+        return failed(error, "statfs(directory)");
     }
     snprintf(found->kind, sizeof found->kind, "%s", told.f_fstypename);
     snprintf(found->source, sizeof found->source, "%s", told.f_mntfromname);

@@ -8,16 +8,10 @@
  * opting out is possible for a whole process only (SetProcessMitigationPolicy with
  * ProcessSideChannelIsolationPolicy, DisablePageCombine).
  */
+#include "os_refused.h"
 #include "sr_os.h"
 #include "sr_os_backing.h"
 #include "sr_os_file.h"
-
-static int lacking(sr_error *error, const char *call)
-{
-    error->call = call;
-    error->code = SR_UNSUPPORTED;
-    return -1;
-}
 
 int sr_os_advise_no_huge(void *address, size_t size, sr_error *error)
 {

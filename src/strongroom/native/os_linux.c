@@ -7,6 +7,7 @@
  */
 #define _GNU_SOURCE /* madvise, mremap, syscall */
 #include "os_pipe.h"
+#include "os_posix.h"
 #include "sr_os.h"
 
 #include <assert.h>
@@ -33,13 +34,6 @@
 #ifndef SYS_memfd_secret
 #define SYS_memfd_secret 447 /* the same on every architecture that has it */
 #endif
-
-static int failed(sr_error *error, const char *call)
-{
-    error->call = call;
-    error->code = errno;
-    return -1;
-}
 
 static int advise(void *address, size_t size, int advice, const char *call, sr_error *error)
 {
@@ -105,9 +99,7 @@ int sr_os_secretmem(void *address, size_t size, sr_error *error)
         munmap(got, size);
         sr_os_fill_hole(address, size); /* a failed move may already have unmapped its target */
     }
-    error->call = call;
-    error->code = code;
-    return -1;
+    return refused(error, call, code);
 }
 
 /* ---- large pages: the default size of the pool that vm.nr_hugepages sets, proc_meminfo(5) ---- */

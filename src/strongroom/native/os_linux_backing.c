@@ -1,5 +1,6 @@
 /* Pages that Linux may drop, and what it does for a file's pages. */
 #define _GNU_SOURCE
+#include "os_posix.h"
 #include "sr_os_backing.h"
 
 #include <errno.h>
@@ -13,25 +14,18 @@
 #define MADV_POPULATE_WRITE 23
 #endif
 
-static int failed(sr_error *error, const char *call, int64_t code)
-{
-    error->call = call;
-    error->code = code;
-    return -1;
-}
-
 /* Older kernels know no such kind of mapping: EINVAL. Mapped where there is room and then moved, as secret memory is. */
 int sr_os_droppable(void *address, size_t size, sr_error *error)
 {
     void *got = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_DROPPABLE | MAP_ANONYMOUS, -1, 0);
     if (got == MAP_FAILED) {
-        return failed(error, "mmap(MAP_DROPPABLE)", errno == EINVAL ? SR_UNSUPPORTED : errno);
+        return refused(error, "mmap(MAP_DROPPABLE)", errno == EINVAL ? SR_UNSUPPORTED : errno);
     }
     if (mremap(got, size, size, MREMAP_MAYMOVE | MREMAP_FIXED, address) == MAP_FAILED) {
         int code = errno;
         munmap(got, size);
         sr_os_fill_hole(address, size);
-        return failed(error, "mremap(MAP_DROPPABLE)", code);
+        return refused(error, "mremap(MAP_DROPPABLE)", code);
     }
     return 0;
 }
@@ -40,7 +34,7 @@ int sr_os_filesystem(const char *directory, sr_filesystem *found, sr_error *erro
 {
     (void)directory;
     (void)found;
-    return failed(error, "statfs(directory)", SR_UNSUPPORTED);
+    return lacking(error, "statfs(directory)");
 }
 
 /* madvise(2): frees the file's blocks too, where its file system can punch holes. */
@@ -49,7 +43,7 @@ int sr_os_punch(void *address, size_t size, sr_error *error)
     if (madvise(address, size, MADV_REMOVE) == 0) {
         return 0;
     }
-    return failed(error, "madvise(MADV_REMOVE)", errno == EOPNOTSUPP || errno == EINVAL ? SR_UNSUPPORTED : errno);
+    return refused(error, "madvise(MADV_REMOVE)", errno == EOPNOTSUPP || errno == EINVAL ? SR_UNSUPPORTED : errno);
 }
 
 /* madvise(2): EFAULT for what would be SIGBUS. EINVAL: the kernel does not know it. */
@@ -62,7 +56,7 @@ int sr_os_fetch(void *address, size_t size, int is_written, sr_error *error)
     if (result == 0 || errno == EINVAL) {
         return 0;
     }
-    return failed(error, is_written ? "madvise(MADV_POPULATE_WRITE)" : "madvise(MADV_POPULATE_READ)", errno);
+    return failed(error, is_written ? "madvise(MADV_POPULATE_WRITE)" : "madvise(MADV_POPULATE_READ)");
 }
 
 /* mincore(2): of a file's page, whether it is in the page cache; the file is ours, so it says the truth (Linux 5.2). */

@@ -5,6 +5,7 @@
  * seals are set before there is any content, and F_SEAL_SEAL makes them final.
  */
 #define _GNU_SOURCE
+#include "os_posix.h"
 #include "sr_os_file.h"
 
 #include <errno.h>
@@ -22,13 +23,6 @@
 #endif
 #define SEALS (F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_FUTURE_WRITE | F_SEAL_SEAL)
 
-static int failed(sr_error *error, const char *call, int64_t code)
-{
-    error->call = call;
-    error->code = code;
-    return -1;
-}
-
 /* Not executable where the kernel knows that; with vm.memfd_noexec=2 it makes no others. */
 static int make(void)
 {
@@ -41,7 +35,7 @@ int sr_os_file_create(void *address, size_t pages_size, size_t size, sr_memory_f
 {
     int made = make();
     if (made < 0) {
-        return failed(error, "memfd_create", errno);
+        return failed(error, "memfd_create");
     }
     struct stat found;
     const char *call = NULL;
@@ -71,7 +65,7 @@ int sr_os_file_create(void *address, size_t pages_size, size_t size, sr_memory_f
         munmap(got, pages_size);
         sr_os_fill_hole(address, pages_size); /* a failed move may already have unmapped its target */
     }
-    return failed(error, call, code);
+    return refused(error, call, code);
 }
 
 static int is_it(const sr_memory_file *file, const struct stat *found)
@@ -85,7 +79,7 @@ int sr_os_file_path(const sr_memory_file *file, char *path, size_t room, sr_erro
     struct stat found;
     snprintf(path, room, "/proc/self/fd/%d", (int)file->descriptor);
     if (stat(path, &found) != 0 || !is_it(file, &found)) {
-        return failed(error, "open(/proc/self/fd)", SR_UNSUPPORTED);
+        return lacking(error, "open(/proc/self/fd)");
     }
     return 0;
 }

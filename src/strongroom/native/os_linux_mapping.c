@@ -15,6 +15,7 @@
  * has no name any more (st_nlink) and begins anew.
  */
 #define _GNU_SOURCE
+#include "os_posix.h"
 #include "os_posix_section.h"
 
 #include <errno.h>
@@ -27,7 +28,7 @@
 int sr_posix_nameless(sr_error *error)
 {
     int made = memfd_create("strongroom", MFD_CLOEXEC);
-    return made < 0 ? sr_posix_failed(error, "memfd_create") : made;
+    return made < 0 ? failed(error, "memfd_create") : made;
 }
 
 /* `type` is F_RDLCK, F_WRLCK or F_UNLCK; EAGAIN if another process's lock is in the way. */
@@ -52,14 +53,14 @@ static int begin(int section, const char *name, uint64_t size, sr_error *error)
     if (size == 0) {
         shm_unlink(name);
         errno = ENOENT;
-        return sr_posix_failed(error, "shm_open");
+        return failed(error, "shm_open");
     }
     if (ftruncate(section, 0) != 0 || ftruncate(section, (off_t)size) != 0) {
-        sr_posix_failed(error, "ftruncate(section)");
+        failed(error, "ftruncate(section)");
         shm_unlink(name);
         return -1;
     }
-    return lock(section, F_RDLCK) != 0 ? sr_posix_failed(error, "fcntl(F_OFD_SETLK)") : 0;
+    return lock(section, F_RDLCK) != 0 ? failed(error, "fcntl(F_OFD_SETLK)") : 0;
 }
 
 /* With one of the locks, on an object that still has its name. */
@@ -70,7 +71,7 @@ static int take(int section, const char *name, uint64_t *size, int is_alone, sr_
         return begin(section, name, *size, error);
     }
     if (fstat(section, &found) != 0) {
-        return sr_posix_failed(error, "fstat(section)");
+        return failed(error, "fstat(section)");
     }
     *size = (uint64_t)found.st_size;
     return 0;
@@ -83,7 +84,7 @@ int sr_os_section_named(
     for (;;) {
         int found = shm_open(name, O_RDWR | O_CLOEXEC | (*size != 0 ? O_CREAT : 0), S_IRUSR | S_IWUSR);
         if (found < 0) {
-            return sr_posix_failed(error, "shm_open");
+            return failed(error, "shm_open");
         }
         if (sr_posix_check_owner(found, error) != 0) {
             close(found);
@@ -92,7 +93,7 @@ int sr_os_section_named(
         int is_alone = lock(found, F_WRLCK) == 0;
         if (!is_alone && (errno != EAGAIN || lock(found, F_RDLCK) != 0)) {
             int is_busy = errno == EAGAIN;
-            sr_posix_failed(error, "fcntl(F_OFD_SETLK)");
+            failed(error, "fcntl(F_OFD_SETLK)");
             close(found);
             if (is_busy) {
                 (void)nanosleep(&(struct timespec){.tv_nsec = WAIT_NANOSECONDS}, NULL);

@@ -4,6 +4,7 @@
 #define __BSD_VISIBLE 1
 #define _NETBSD_SOURCE
 #include "os_pipe.h"
+#include "os_posix.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -12,13 +13,6 @@
 /* At most this much at a time, or a write would wait for a reader that is this very thread. POSIX guarantees 512
  * (PIPE_BUF); every system here holds a page or more. */
 #define STEP_SIZE ((size_t)4096)
-
-static int failed(sr_error *error, const char *call)
-{
-    error->call = call;
-    error->code = errno;
-    return -1;
-}
 
 static int copy_step(const int ends[2], void *to, const void *from, size_t size, sr_error *error)
 {

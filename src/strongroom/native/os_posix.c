@@ -11,6 +11,7 @@
 #define _DARWIN_C_SOURCE   /* macOS: MAP_ANON beside the POSIX names */
 #define __BSD_VISIBLE 1    /* FreeBSD, OpenBSD */
 #define _NETBSD_SOURCE     /* NetBSD */
+#include "os_posix.h"
 #include "sr_os.h"
 
 #include <assert.h>
@@ -33,13 +34,6 @@
 #else
 #define PROT_RESERVED PROT_NONE
 #endif
-
-static int failed(sr_error *error, const char *call)
-{
-    error->call = call;
-    error->code = errno;
-    return -1;
-}
 
 static void assert_pages(const void *address, size_t size)
 {
@@ -191,13 +185,6 @@ void sr_os_fill_hole(void *address, size_t size)
 }
 
 /* ---- what only Windows has ---- */
-
-static int lacking(sr_error *error, const char *call)
-{
-    error->call = call;
-    error->code = SR_UNSUPPORTED;
-    return -1;
-}
 
 /* The limit is the kernel's (RLIMIT_MEMLOCK); raising it is a decision for people. */
 int sr_os_grow_lock_budget(size_t size, sr_error *error)

@@ -4,6 +4,7 @@
  * a child would inherit it. What writes the pages back needs none: msync(2), and munmap(2) at the end.
  */
 #define _GNU_SOURCE /* O_TMPFILE, mremap */
+#include "os_posix.h"
 #include "sr_os_backing.h"
 #include "sr_os_mapping.h"
 
@@ -18,13 +19,6 @@
 #define OWNER_ONLY (S_IRUSR | S_IWUSR)
 #define NAME_ROOM 40
 
-static int failed(sr_error *error, const char *call, int64_t code)
-{
-    error->call = call;
-    error->code = code;
-    return -1;
-}
-
 /* A file that had a name, for as long as it takes to remove it. */
 static int make_named(int directory, int *made, sr_error *error)
 {
@@ -36,12 +30,12 @@ static int make_named(int directory, int *made, sr_error *error)
     snprintf(name, sizeof name, ".strongroom-%016llx", (unsigned long long)number);
     *made = openat(directory, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, OWNER_ONLY);
     if (*made < 0) {
-        return failed(error, "open(private file)", errno);
+        return failed(error, "open(private file)");
     }
     if (unlinkat(directory, name, 0) != 0) {
         int code = errno;
         close(*made);
-        return failed(error, "unlink(private file)", code); /* empty, and it says so by its name */
+        return refused(error, "unlink(private file)", code); /* empty, and it says so by its name */
     }
     return 0;
 }
@@ -51,7 +45,7 @@ static int make(const char *path, int *made, sr_error *error)
     int directory = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     int result;
     if (directory < 0) {
-        return failed(error, "open(directory)", errno);
+        return failed(error, "open(directory)");
     }
 #ifdef O_TMPFILE
     *made = openat(directory, ".", O_TMPFILE | O_EXCL | O_RDWR | O_CLOEXEC, OWNER_ONLY);
@@ -62,7 +56,7 @@ static int make(const char *path, int *made, sr_error *error)
     if (errno != EOPNOTSUPP && errno != EISDIR && errno != EINVAL && errno != ENOENT) {
         int code = errno;
         close(directory);
-        return failed(error, "open(O_TMPFILE)", code);
+        return refused(error, "open(O_TMPFILE)", code);
     }
 #endif
     result = make_named(directory, made, error);
@@ -84,7 +78,7 @@ static int fill(int file, size_t size, sr_error *error)
     static unsigned char zeros[65536]; /* never written; const, it would lie in the program's file */
     size_t done = 0;
     if (!has_room(file, size)) {
-        return failed(error, "fstatvfs(private file)", ENOSPC);
+        return refused(error, "fstatvfs(private file)", ENOSPC);
     }
     while (done < size) {
         size_t count = size - done < sizeof zeros ? size - done : sizeof zeros;
@@ -93,7 +87,7 @@ static int fill(int file, size_t size, sr_error *error)
             continue;
         }
         if (written <= 0) {
-            return failed(error, "pwrite(private file)", written < 0 ? errno : ENOSPC);
+            return refused(error, "pwrite(private file)", written < 0 ? errno : ENOSPC);
         }
         done += (size_t)written;
     }
@@ -106,19 +100,19 @@ static int show(int file, void *address, size_t size, sr_error *error)
 #ifdef MREMAP_FIXED
     void *got = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
     if (got == MAP_FAILED) {
-        return failed(error, "mmap(private file)", errno);
+        return failed(error, "mmap(private file)");
     }
     if (mremap(got, size, size, MREMAP_MAYMOVE | MREMAP_FIXED, address) == MAP_FAILED) {
         int code = errno;
         munmap(got, size);
         sr_os_fill_hole(address, size);
-        return failed(error, "mremap(private file)", code);
+        return refused(error, "mremap(private file)", code);
     }
 #else
     if (mmap(address, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, file, 0) == MAP_FAILED) {
         int code = errno;
         sr_os_fill_hole(address, size);
-        return failed(error, "mmap(private file)", code);
+        return refused(error, "mmap(private file)", code);
     }
 #endif
     return 0;
@@ -179,7 +173,7 @@ int sr_os_drops_tails(const char *directory, size_t tail, sr_error *error)
         result = sr_os_flush_view(trial.pages, page, error);
     }
     if (result == 0 && *last != 0) {
-        result = failed(error, "msync(partial page)", SR_UNSUPPORTED);
+        result = lacking(error, "msync(partial page)");
     }
     (void)sr_os_release(trial.reservation, trial.reserved_size, &ignored);
     return result;

@@ -7,6 +7,7 @@
 #define _DARWIN_C_SOURCE
 #define __BSD_VISIBLE 1
 #define _NETBSD_SOURCE
+#include "os_posix.h"
 #include "os_posix_section.h"
 
 #include <assert.h>
@@ -16,22 +17,15 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-int sr_posix_failed(sr_error *error, const char *call)
-{
-    error->call = call;
-    error->code = errno;
-    return -1;
-}
-
 int sr_posix_check_owner(int section, sr_error *error)
 {
     struct stat found;
     if (fstat(section, &found) != 0) {
-        return sr_posix_failed(error, "fstat(section)");
+        return failed(error, "fstat(section)");
     }
     if (found.st_uid != geteuid() || (found.st_mode & (S_IRWXG | S_IRWXO)) != 0) {
         errno = EACCES;
-        return sr_posix_failed(error, "shm_open");
+        return failed(error, "shm_open");
     }
     return 0;
 }
@@ -67,17 +61,17 @@ static int fit_file(int file, sr_protection protection, uint64_t *size, sr_error
     struct stat found;
     int how = fcntl(file, F_GETFL);
     if (how < 0 || fstat(file, &found) != 0) {
-        return sr_posix_failed(error, "fstat(file)");
+        return failed(error, "fstat(file)");
     }
     int is_readable = (how & O_ACCMODE) != O_WRONLY;
     int is_writable = (how & O_ACCMODE) == O_RDWR;
     if (!is_readable || (is_shared_writing(protection) && !is_writable)) {
         errno = EACCES;
-        return sr_posix_failed(error, "mmap(file)");
+        return failed(error, "mmap(file)");
     }
     if (!S_ISREG(found.st_mode)) {
         errno = ENODEV;
-        return sr_posix_failed(error, "mmap(file)");
+        return failed(error, "mmap(file)");
     }
     if (*size == 0) {
         *size = (uint64_t)found.st_size;
@@ -85,10 +79,10 @@ static int fit_file(int file, sr_protection protection, uint64_t *size, sr_error
     if (*size > (uint64_t)found.st_size) {
         if (!is_shared_writing(protection)) {
             errno = EFBIG;
-            return sr_posix_failed(error, "mmap(file)");
+            return failed(error, "mmap(file)");
         }
         if (ftruncate(file, (off_t)*size) != 0) {
-            return sr_posix_failed(error, "ftruncate(file)");
+            return failed(error, "ftruncate(file)");
         }
     }
     return 0;
@@ -100,7 +94,7 @@ int sr_os_section_create(intptr_t file, sr_protection protection, uint64_t *size
     if (file >= 0) {
         made = fcntl((int)file, F_DUPFD_CLOEXEC, 0);
         if (made < 0) {
-            return sr_posix_failed(error, "fcntl(F_DUPFD_CLOEXEC)");
+            return failed(error, "fcntl(F_DUPFD_CLOEXEC)");
         }
         if (fit_file(made, protection, size, error) != 0) { /* last: a file that has grown is not refused any more */
             close(made);
@@ -112,7 +106,7 @@ int sr_os_section_create(intptr_t file, sr_protection protection, uint64_t *size
             return -1;
         }
         if (ftruncate(made, (off_t)*size) != 0) {
-            sr_posix_failed(error, "ftruncate(section)");
+            failed(error, "ftruncate(section)");
             close(made);
             return -1;
         }
@@ -126,18 +120,18 @@ int sr_os_map_view(
 {
     struct stat found;
     if (fstat((int)section, &found) != 0) {
-        return sr_posix_failed(error, "fstat(section)");
+        return failed(error, "fstat(section)");
     }
     uint64_t length = (uint64_t)found.st_size;
     uint64_t wanted = *size != 0 ? *size : length - offset;
     if (offset >= length || wanted > length - offset || wanted > SIZE_MAX / 2) {
         errno = EOVERFLOW;
-        return sr_posix_failed(error, "mmap(section)");
+        return failed(error, "mmap(section)");
     }
     int flags = is_private(protection) ? MAP_PRIVATE : MAP_SHARED;
     void *got = mmap(NULL, (size_t)wanted, native_protection(protection), flags, (int)section, (off_t)offset);
     if (got == MAP_FAILED) {
-        return sr_posix_failed(error, "mmap(section)");
+        return failed(error, "mmap(section)");
     }
     *size = (size_t)wanted;
     *address = got;
@@ -146,22 +140,15 @@ int sr_os_map_view(
 
 int sr_os_unmap_view(void *address, size_t size, sr_error *error)
 {
-    return munmap(address, size) != 0 ? sr_posix_failed(error, "munmap") : 0;
+    return munmap(address, size) != 0 ? failed(error, "munmap") : 0;
 }
 
 int sr_os_flush_view(void *address, size_t size, sr_error *error)
 {
-    return msync(address, size, MS_SYNC) != 0 ? sr_posix_failed(error, "msync") : 0;
+    return msync(address, size, MS_SYNC) != 0 ? failed(error, "msync") : 0;
 }
 
 /* ---- no Unix encrypts a process's memory for it ---- */
-
-static int lacking(sr_error *error, const char *call)
-{
-    error->call = call;
-    error->code = SR_UNSUPPORTED;
-    return -1;
-}
 
 int sr_os_crypt_protect(void *address, size_t size, unsigned flags, sr_error *error)
 {

@@ -3,6 +3,7 @@
 #define _DARWIN_C_SOURCE
 #define __BSD_VISIBLE 1
 #define _NETBSD_SOURCE
+#include "os_posix.h"
 #include "sr_os.h"
 
 #include <assert.h>
@@ -15,13 +16,6 @@
 #include <string.h>
 #include <unistd.h>
 
-static int failed(sr_error *error, const char *call)
-{
-    error->call = call;
-    error->code = errno;
-    return -1;
-}
-
 /* ---- the environment ---- */
 
 extern char **environ;
@@ -32,9 +26,7 @@ int sr_os_environment_size(const char *name, size_t *size, sr_error *error)
 {
     const char *value = getenv(name);
     if (value == NULL) {
-        error->call = "getenv";
-        error->code = SR_UNSUPPORTED;
-        return -1;
+        return lacking(error, "getenv");
     }
     *size = strlen(value);
     return 0;
@@ -47,9 +39,7 @@ int sr_os_environment_read(const char *name, void *buffer, size_t size, sr_error
         return -1;
     }
     if (now != size) {
-        error->call = "getenv";
-        error->code = EAGAIN;
-        return -1;
+        return refused(error, "getenv", EAGAIN);
     }
     memcpy(buffer, getenv(name), size);
     return 0;
@@ -144,9 +134,7 @@ int sr_os_at_fork(void (*in_parent)(void), void (*in_child)(void), sr_error *err
     run_in_child = in_child;
     int code = pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
     if (code != 0) {
-        error->call = "pthread_atfork";
-        error->code = code;
-        return -1;
+        return refused(error, "pthread_atfork", code);
     }
     return 0;
 }

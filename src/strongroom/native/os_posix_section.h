@@ -7,9 +7,6 @@
 /* A new object of memory without a name, empty. -1 with `*error` filled in. */
 int sr_posix_nameless(sr_error *error);
 
-/* Fill in the error of a call that just failed; -1. */
-int sr_posix_failed(sr_error *error, const char *call);
-
 /* 0 if an object found by its name belongs to this user alone. Anybody may have put it there: a name is no secret. */
 int sr_posix_check_owner(int section, sr_error *error);
 

@@ -4,6 +4,7 @@
 #define __BSD_VISIBLE 1
 #define _NETBSD_SOURCE
 #include "os_pipe.h"
+#include "os_posix.h"
 #include "sr_os_signals.h"
 
 #include <errno.h>
@@ -32,13 +33,6 @@ static struct {
     int state, number;
     pthread_t thread;
 } passing[PASSING_COUNT];
-
-static int failed(sr_error *error, const char *call)
-{
-    error->call = call;
-    error->code = errno;
-    return -1;
-}
 
 static int is_fault(int number)
 {

@@ -12,6 +12,7 @@
  *   - There is no fork. A child is a new program with an address space of its own, so "absent in a child" and
  *     "zeros in a child" hold by themselves and are answered with success.
  */
+#include "os_windows.h"
 #include "sr_os.h"
 
 #include <windows.h>
@@ -34,20 +35,6 @@ _Static_assert(SR_NO_CACHE == PAGE_NOCACHE && SR_WRITE_COMBINE == PAGE_WRITECOMB
 
 /* Pages asked about in one call. */
 #define QUERY_PAGES 64
-
-static int failed(sr_error *error, const char *call)
-{
-    error->call = call;
-    error->code = (int64_t)GetLastError();
-    return -1;
-}
-
-static int unsupported(sr_error *error, const char *call)
-{
-    error->call = call;
-    error->code = SR_UNSUPPORTED;
-    return -1;
-}
 
 static void assert_pages(const void *address, size_t size)
 {
@@ -277,7 +264,7 @@ int sr_os_advise_no_dump(void *address, size_t size, sr_error *error)
 {
     (void)address;
     (void)size;
-    return unsupported(error, "madvise(MADV_DONTDUMP)");
+    return lacking(error, "madvise(MADV_DONTDUMP)");
 }
 
 int sr_os_advise_not_in_child(void *address, size_t size, sr_error *error)

@@ -12,6 +12,7 @@
  *
  * FILE_ATTRIBUTE_TEMPORARY: the system writes such a file only where it has to.
  */
+#include "os_windows.h"
 #include "sr_os_backing.h"
 #include "sr_os_mapping.h"
 
@@ -31,20 +32,6 @@
 /* Bytes written at once. Past the cache, they must lie at a multiple of the disk's sector, at most a page. */
 #define ZEROS_SIZE 65536
 static _Alignas(4096) unsigned char zeros[ZEROS_SIZE]; /* not const: 64 KiB of zeros would be in the program's file */
-
-static int failed(sr_error *error, const char *call)
-{
-    error->call = call;
-    error->code = (int64_t)GetLastError();
-    return -1;
-}
-
-static int unsupported(sr_error *error, const char *call)
-{
-    error->call = call;
-    error->code = SR_UNSUPPORTED;
-    return -1;
-}
 
 /* ---- the file ---- */
 
@@ -138,7 +125,7 @@ static int fill(HANDLE file, uint64_t size, size_t tail, sr_error *error)
         DWORD count = size < ZEROS_SIZE ? (DWORD)size : ZEROS_SIZE, written = 0;
         if (!WriteFile(file, zeros, count, &written, NULL)) {
             return tail != 0 && GetLastError() == ERROR_INVALID_PARAMETER
-                ? unsupported(error, "WriteFile(partial page)") : failed(error, "WriteFile(private file)");
+                ? lacking(error, "WriteFile(partial page)") : failed(error, "WriteFile(private file)");
         }
         if (written != count) {
             SetLastError(ERROR_DISK_FULL);
@@ -272,7 +259,7 @@ static int look_for_tail(HANDLE file, uint64_t file_size, sr_error *error)
     if (hide(trial.reservation, trial.reserved_size, error) != 0) {
         return -1;
     }
-    return found == 0 ? 0 : unsupported(error, "FlushViewOfFile(partial page)");
+    return found == 0 ? 0 : lacking(error, "FlushViewOfFile(partial page)");
 }
 
 /* A page that is written stays in memory for a while, tail and all, on Windows: what is dropped is the page, later. So it

@@ -12,6 +12,7 @@
  * Values are converted in pages of their own, wiped and given back at once: nothing here touches the heap.
  */
 #define _CRT_SECURE_NO_WARNINGS /* getenv: what is wanted is the pointer into the runtime's table */
+#include "os_windows.h"
 #include "sr_os.h"
 
 #include <windows.h>
@@ -23,20 +24,6 @@
 /* Characters in a variable's name, terminator included. Windows allows up to 32,767; longer ones than this
  * are refused, and by name (MultiByteToWideChar, ERROR_INSUFFICIENT_BUFFER). */
 #define NAME_MAX_LENGTH 512
-
-static int failed(sr_error *error, const char *call)
-{
-    error->call = call;
-    error->code = (int64_t)GetLastError();
-    return -1;
-}
-
-static int is_absent(sr_error *error)
-{
-    error->call = "getenv";
-    error->code = SR_UNSUPPORTED;
-    return -1;
-}
 
 static int widen_name(const char *name, wchar_t *wide, sr_error *error)
 {
@@ -67,7 +54,7 @@ static int fetch(const char *name, scratch *value, sr_error *error)
     }
     DWORD room = GetEnvironmentVariableW(wide, NULL, 0);
     if (room == 0) {
-        return GetLastError() == ERROR_ENVVAR_NOT_FOUND ? is_absent(error)
+        return GetLastError() == ERROR_ENVVAR_NOT_FOUND ? lacking(error, "getenv")
                                                         : failed(error, "GetEnvironmentVariable");
     }
     value->length = room - 1;
@@ -77,9 +64,7 @@ static int fetch(const char *name, scratch *value, sr_error *error)
     }
     if (GetEnvironmentVariableW(wide, value->text, room) != value->length) { /* changed in between */
         drop(value);
-        error->call = "getenv";
-        error->code = ERROR_RETRY;
-        return -1;
+        return refused(error, "getenv", ERROR_RETRY);
     }
     return 0;
 }
@@ -120,9 +105,7 @@ int sr_os_environment_read(const char *name, void *buffer, size_t size, sr_error
     }
     int result = utf8_size(&value, &now, error);
     if (result == 0 && now != size) {
-        error->call = "getenv";
-        error->code = ERROR_RETRY;
-        result = -1;
+        result = refused(error, "getenv", ERROR_RETRY);
     } else if (result == 0 && size != 0) {
         WideCharToMultiByte(CP_UTF8, 0, value.text, (int)value.length, buffer, (int)size, NULL, NULL);
     }

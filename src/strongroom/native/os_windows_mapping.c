@@ -1,4 +1,5 @@
 /* Sections, views and CryptProtectMemory on Windows, where all of them come from. */
+#include "os_windows.h"
 #include "sr_os_backing.h"
 #include "sr_os_mapping.h"
 
@@ -8,20 +9,6 @@
 
 #include <assert.h>
 #include <string.h>
-
-static int failed(sr_error *error, const char *call)
-{
-    error->call = call;
-    error->code = (int64_t)GetLastError();
-    return -1;
-}
-
-static int refused(sr_error *error, const char *call, DWORD code)
-{
-    error->call = call;
-    error->code = (int64_t)code;
-    return -1;
-}
 
 static DWORD access_for(sr_protection protection)
 {

@@ -1,4 +1,5 @@
 /* What Windows says of the volume that a directory's files lie on. */
+#include "os_windows.h"
 #include "sr_os_backing.h"
 
 #include <windows.h>
@@ -6,13 +7,6 @@
 #include <stdio.h>
 
 #define PATH_ROOM 1024 /* UTF-16 units */
-
-static int failed(sr_error *error, const char *call)
-{
-    error->call = call;
-    error->code = (int64_t)GetLastError();
-    return -1;
-}
 
 static int to_text(const WCHAR *wide, char *text, int room)
 {

@@ -1,4 +1,5 @@
 /* The OS contract on Windows, what is not memory: randomness, mutexes, the end. */
+#include "os_windows.h"
 #include "sr_os.h"
 
 #include <windows.h>
@@ -28,9 +29,7 @@ int sr_os_random(void *buffer, size_t size, sr_error *error)
         size_t part = size < RANDOM_STEP_SIZE ? size : RANDOM_STEP_SIZE;
         NTSTATUS status = BCryptGenRandom(NULL, next, (ULONG)part, BCRYPT_USE_SYSTEM_PREFERRED_RNG);
         if (status < 0) {
-            error->call = "BCryptGenRandom";
-            error->code = (int64_t)LsaNtStatusToWinError(status);
-            return -1;
+            return refused(error, "BCryptGenRandom", (int64_t)LsaNtStatusToWinError(status));
         }
         next += part;
         size -= part;

@@ -1,4 +1,5 @@
 /* The OS contract on Windows: ends of the process that are announced, which only the console's are. */
+#include "os_windows.h"
 #include "sr_os_signals.h"
 
 #include <windows.h>
@@ -28,15 +29,11 @@ int sr_os_wipe_before(int number, void (*wipe)(int is_last), sr_error *error)
 {
     static int is_set;
     if (number != SIGBREAK) {
-        error->call = "SetConsoleCtrlHandler";
-        error->code = SR_UNSUPPORTED;
-        return -1;
+        return lacking(error, "SetConsoleCtrlHandler");
     }
     wipe_first = wipe;
     if (!is_set && !SetConsoleCtrlHandler(on_event, TRUE)) {
-        error->call = "SetConsoleCtrlHandler";
-        error->code = (int64_t)GetLastError();
-        return -1;
+        return failed(error, "SetConsoleCtrlHandler");
     }
     is_set = 1;
     return 0;
@@ -48,9 +45,7 @@ int sr_os_store_checked(void *address, const void *content, size_t size, sr_erro
         SIZE_T step = size - done < sizeof zeros ? size - done : sizeof zeros, written = 0;
         const void *from = content != NULL ? (const unsigned char *)content + done : zeros;
         if (!WriteProcessMemory(GetCurrentProcess(), (unsigned char *)address + done, from, step, &written)) {
-            error->call = "WriteProcessMemory";
-            error->code = (int64_t)GetLastError();
-            return -1;
+            return failed(error, "WriteProcessMemory");
         }
         done += written;
     }
