@@ -79,7 +79,7 @@ class Block(Keeper):
     def _distrust(self, steps: int) -> None: ...
     def _layout(self) -> tuple[int, int, dict[str, tuple[str, int] | None]]: ...
 
-class LockedBlock(Block):
+class _Lockable:  # no class of the module: what the two below take
     def __new__(
         cls,
         size: int,
@@ -89,6 +89,8 @@ class LockedBlock(Block):
         policy: Policy | None = None,
         align: int = 1,
     ) -> Self: ...
+
+class LockedBlock(Block, _Lockable): ...
 
 class AnyBuffer(Block):
     @property
@@ -98,16 +100,7 @@ class AnyBuffer(Block):
     def read_into(self, target: Buffer | AnyBuffer) -> None: ...
     def guarantees(self) -> Guarantees: ...
 
-class LockedBuffer(AnyBuffer):
-    def __new__(
-        cls,
-        size: int,
-        *,
-        backing: str = "auto",
-        isolated: bool | None = None,
-        policy: Policy | None = None,
-        align: int = 1,
-    ) -> Self: ...
+class LockedBuffer(AnyBuffer, _Lockable): ...
 
 class VolatileBuffer(AnyBuffer):
     def __new__(
@@ -256,17 +249,6 @@ def filesystem_of(directory: bytes) -> tuple[str, str]: ...
 def drops_tails(directory: bytes) -> bool: ...
 
 class AddressSpace:
-    def __new__(
-        cls,
-        size: int,
-        *,
-        address: int | None = None,
-        near: int | None = None,
-        top_down: bool = False,
-        alignment: int = 0,
-        large: int | None = None,
-        allocation_protection: int = 1,
-    ) -> Self: ...
     @property
     def address(self) -> int: ...
     @property
