@@ -7,6 +7,7 @@ import functools
 import importlib.util
 import json
 import os
+import random
 import re
 import subprocess
 import sys
@@ -42,6 +43,15 @@ def load(name: str) -> ModuleType:
 
 
 killing = load("kill_at_random")
+
+
+#: Bytes of a tracer.
+TRACER_SIZE = 48
+
+
+def mark(seed: int) -> bytes:
+    """A tracer."""
+    return random.Random(seed).randbytes(TRACER_SIZE)
 
 
 class Run:

@@ -1,8 +1,7 @@
-"""The attackers find what is there, count it rightly, say what they could not read, and share nothing with us."""
+"""The attackers find what is there, count it rightly, and say what they could not read."""
 
 from __future__ import annotations
 
-import ast
 import os
 import random
 import struct
@@ -14,91 +13,12 @@ from pathlib import Path
 import pytest
 
 pytest.importorskip("fcntl", reason="needs a Unix")
+
+from proving import TRACER_SIZE, mark
+from strongroom.prove import spawn
+from strongroom.prove.attackers import core, pages
+
 pytestmark = pytest.mark.skipif(not Path("/proc/self/pagemap").exists(), reason="needs Linux")
-
-from strongroom.prove import spawn  # noqa: E402
-from strongroom.prove.attackers import core, needles, pages  # noqa: E402
-
-SIZE = 48
-ATTACKERS = Path(needles.__file__).parent
-
-
-def needles_of(*tracers: bytes) -> needles.Needles:
-    """Needles that came through a pipe."""
-    reading, writing = os.pipe()
-    os.write(writing, b"".join(tracers))
-    os.close(writing)
-    try:
-        return needles.Needles(reading, len(tracers), SIZE)
-    finally:
-        os.close(reading)
-
-
-def mark(seed: int) -> bytes:
-    """A tracer."""
-    return random.Random(seed).randbytes(SIZE)
-
-
-class Bytes(needles.Reader):
-    """A road to bytes in this test, with holes, and reads as short as one likes."""
-
-    def __init__(self, content: bytes, most: int, holes: tuple[range, ...] = ()) -> None:
-        self.content, self.most, self.holes = content, most, holes
-
-    def __call__(self, position: int, size: int, area: needles.LockedArea, offset: int) -> int:
-        size = min(size, self.most)
-        for hole in self.holes:
-            if position in hole:
-                return -5
-            if position < hole.start:
-                size = min(size, hole.start - position)
-        piece = self.content[position : position + size]
-        area.view[offset : offset + len(piece)] = piece
-        return len(piece)
-
-
-def found_in(
-    content: bytes, tracer: bytes, most: int = 1 << 20, holes: tuple[range, ...] = ()
-) -> list[tuple[int, bool]]:
-    """What a sweep over bytes sees of one tracer."""
-    sightings = needles.Sightings(needles_of(tracer))
-    sweep = needles.Sweep(sightings, needles.haystack_area())
-    sweep.run(Bytes(content, most, holes), 0, len(content))
-    return sightings.copies(0)
-
-
-@pytest.mark.parametrize("most", [1, 7, 23, 24, 25, 47, 48, 49, 4096, 1 << 20])
-def test_no_copy_is_lost_between_two_reads(most: int) -> None:
-    """However short the reads, whole copies are found where they are, each once."""
-    tracer = mark(1)
-    content = bytearray(random.Random(2).randbytes(20_000 if most > 23 else 600))
-    places = [0, 100, 300, len(content) - SIZE]
-    for place in places:
-        content[place : place + SIZE] = tracer
-    assert found_in(bytes(content), tracer, most) == [(place, True) for place in places]
-
-
-def test_halves_are_counted_apart() -> None:
-    """A half is a copy, but not a second one where the whole is."""
-    tracer = mark(3)
-    content = b"x" * 50 + tracer[:24] + b"y" * 50 + tracer[24:] + b"z" * 50 + tracer
-    assert found_in(content, tracer) == [(50, False), (124, False), (198, True)]
-    assert found_in(b"x" * 1000, tracer) == []
-
-
-def test_holes_are_told_and_do_not_join_what_they_part() -> None:
-    """An unreadable page is counted; the bytes before and after it do not make a copy together."""
-    tracer = mark(4)
-    content = bytearray(4 * needles.PAGE)
-    content[needles.PAGE - 24 : needles.PAGE] = tracer[:24]
-    content[2 * needles.PAGE : 2 * needles.PAGE + 24] = tracer[24:]
-    hole = range(needles.PAGE, 2 * needles.PAGE)
-    sightings = needles.Sightings(needles_of(tracer))
-    sweep = needles.Sweep(sightings, needles.haystack_area())
-    sweep.run(Bytes(bytes(content), 1 << 20, (hole,)), 0, len(content))
-    assert sweep.unreadable == [(hole.start, hole.stop, 5)]
-    assert sweep.scanned_size == 3 * needles.PAGE
-    assert [is_whole for _, is_whole in sightings.copies(0)] == [False, False]
 
 
 VICTIM = """
@@ -137,7 +57,7 @@ def test_the_reader_finds_a_strangers_copies(ordinary_process: tuple[subprocess.
     reading, writing = os.pipe()
     os.write(writing, tracer + mark(5))
     os.close(writing)
-    told = spawn.attack("memory", "test", reading, pid=process.pid, count=2, size=SIZE)
+    told = spawn.attack("memory", "test", reading, pid=process.pid, count=2, size=TRACER_SIZE)
     os.close(reading)
     assert told["refused"] is False
     assert told["is_complete"] is True
@@ -172,7 +92,7 @@ def test_memory_that_cannot_be_read_makes_a_search_incomplete() -> None:
     reading, writing = os.pipe()
     os.write(writing, mark(8))
     os.close(writing)
-    told = spawn.attack("memory", "test", reading, pid=process.pid, count=1, size=SIZE)
+    told = spawn.attack("memory", "test", reading, pid=process.pid, count=1, size=TRACER_SIZE)
     for descriptor in (process.stdin, process.stdout):
         descriptor.close()
     os.close(reading)
@@ -216,7 +136,7 @@ def test_guard_pages_are_explained_page_by_page() -> None:
     try:
         if not is_ready or tuple(map(int, os.uname().release.split(".")[:2])) < (6, 15):
             pytest.skip("needs Linux 6.15, whose page table tells guard pages")
-        told = spawn.attack("memory", "test", reading, pid=process.pid, count=1, size=SIZE)
+        told = spawn.attack("memory", "test", reading, pid=process.pid, count=1, size=TRACER_SIZE)
     finally:
         for descriptor in (process.stdin, process.stdout):
             descriptor.close()
@@ -259,7 +179,7 @@ def test_a_process_that_is_gone_is_a_failure_not_an_absence() -> None:
     os.write(writing, mark(6))
     os.close(writing)
     with pytest.raises(spawn.AttackError, match="memory"):
-        spawn.attack("memory", "test", reading, pid=process.pid, count=1, size=SIZE)
+        spawn.attack("memory", "test", reading, pid=process.pid, count=1, size=TRACER_SIZE)
     os.close(reading)
 
 
@@ -287,7 +207,7 @@ def test_a_core_that_was_cut_off_is_incomplete(tmp_path: Path) -> None:
         reading, writing = os.pipe()
         os.write(writing, tracer)
         os.close(writing)
-        told = spawn.attack("core", "test", reading, path=str(tmp_path / name), count=1, size=SIZE)
+        told = spawn.attack("core", "test", reading, path=str(tmp_path / name), count=1, size=TRACER_SIZE)
         os.close(reading)
         assert (told["is_complete"], told["needles"][0]["whole"]) == (is_complete, copies), name
     segments = core.parse(whole[:64], lambda size, at: whole[at : at + size])
@@ -308,60 +228,3 @@ def test_labels_hold_no_address() -> None:
     assert pages.Mapping(line).label == "secretmem"
     assert pages.Mapping("55d0-55f0 r--p 0 08:01 99  /usr/lib/libc.so.6\n").label == "libc.so.6 (r--p)"
     assert pages.Mapping("55d0-55f0 rw-p 0 00:00 0 \n").label == "anonymous memory (rw-p)"
-
-
-def imports_of(path: Path, package: str) -> set[str]:
-    """Absolute names of everything a file imports, relative imports resolved."""
-    names: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            names |= {name.name for name in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            base = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
-            module = ".".join([*base, *([node.module] if node.module else [])])
-            names |= {module} | {f"{module}.{name.name}" for name in node.names if node.module is None}
-    return names
-
-
-ALLOWED = {
-    "__future__",
-    "ast",
-    "contextlib",
-    "ctypes",
-    "errno",
-    "fcntl",
-    "json",
-    "mmap",
-    "os",
-    "struct",
-    "sys",
-    "typing",
-}
-
-
-@pytest.mark.parametrize("path", sorted(ATTACKERS.glob("*.py")), ids=lambda path: path.name)
-def test_attackers_import_only_the_standard_library_and_each_other(path: Path) -> None:
-    """Evidence by a different road: nothing of strongroom is behind an attacker, by whatever spelling."""
-    inside = "strongroom.prove.attackers"
-    for name in imports_of(path, inside):
-        assert name in ALLOWED or name == inside or name.startswith(inside + "."), f"{path.name} imports {name}"
-    assert "importlib" not in path.read_text()
-
-
-def test_a_forbidden_import_would_be_noticed(tmp_path: Path) -> None:
-    """The rule can fail, also for relative spellings."""
-    (tmp_path / "x.py").write_text("from ... import _native\nfrom ...scan import engine\nimport strongroom\n")
-    assert imports_of(tmp_path / "x.py", "strongroom.prove.attackers") == {
-        "strongroom", "strongroom._native", "strongroom.scan",
-    }  # fmt: skip
-
-
-@pytest.mark.parametrize("module", ["attackers.entry", "janitor"])
-def test_attackers_and_janitor_run_without_strongroom(module: str) -> None:
-    """In their own bare process no module of strongroom is loaded at all."""
-    command = spawn.bare_command(module)
-    code = command[4].split("; sys.exit")[0] + "; print(sorted(sys.modules))"
-    told = subprocess.run([*command[:4], code, command[5]], capture_output=True, text=True, check=True).stdout
-    assert f"'prove.{module}'" in told
-    assert "strongroom" not in told
-    assert "_native" not in told

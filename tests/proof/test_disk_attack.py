@@ -13,17 +13,11 @@ import pytest
 
 pytest.importorskip("fcntl", reason="needs a Unix")
 
+from proving import TRACER_SIZE, mark
 from strongroom.prove import disk, machine, spawn
 from strongroom.prove.attackers import disk as attack
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/pagemap").exists(), reason="needs Linux")
-
-SIZE = 48
-
-
-def mark(seed: int) -> bytes:
-    """A tracer."""
-    return random.Random(seed).randbytes(SIZE)
 
 
 MAPPER = """
@@ -58,8 +52,8 @@ def attacked(own_disk: disk.Disk, pid: int, tracers: tuple[bytes, ...], **parame
     os.close(writing)
     try:
         return spawn.attack(
-            "disk", "test", reading, path=own_disk.path, point=own_disk.point, pid=pid, count=len(tracers), size=SIZE,
-            **parameters,
+            "disk", "test", reading, path=own_disk.path, point=own_disk.point, pid=pid, count=len(tracers),
+            size=TRACER_SIZE, **parameters,
         )  # fmt: skip
     finally:
         os.close(reading)

@@ -1,42 +1,18 @@
-"""Sections and mapped views: what is shared, what stays private, and what is gone afterwards."""
+"""Sections and mapped views: what is shared, what stays private, and what is refused."""
 
 import gc
 import os
-import signal
-import subprocess
 import sys
-import uuid
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from sections import second, unique
 from strongroom import AccessError, DestroyedError, SystemCallError, vm
 
 IS_LINUX = sys.platform.startswith("linux")
 needs_proc = pytest.mark.skipif(not IS_LINUX, reason="reads /proc: run on Linux")
-needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork on Windows")
-
-#: What a second process starts with.
-PRELUDE = "import os, sys\nfrom strongroom import vm\nname = sys.argv[1]\n"
-
-
-def unique() -> str:
-    return f"strongroom-test-{uuid.uuid4()}"
-
-
-def second(code: str, *arguments: str) -> str:
-    """Run code in another process that shares nothing but names and files; return what it printed."""
-    command = [sys.executable, "-c", PRELUDE + code, *arguments]
-    ran = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
-    assert ran.returncode == 0, ran.stderr
-    return ran.stdout.strip()
-
-
-def is_there(name: str) -> bool:
-    """Whether another process finds a section by its name."""
-    code = "try: vm.open_section(name); print('yes')\nexcept OSError: print('no')"
-    return second(code, name) == "yes"
 
 
 @pytest.fixture
@@ -225,112 +201,6 @@ def test_a_file_cut_short_is_an_error(file: Path) -> None:
             view.read(100_000, 4)
         with pytest.raises(AccessError):
             view.write(100_000, b"lost")
-
-
-def test_a_name_is_shared_and_ends_with_its_last_user() -> None:
-    """Two processes share what one named; the name is gone when the last handle and the last view are."""
-    name = unique()
-    section = vm.create_section(10_000, name=name)
-    assert not section.existed
-    view = section.map()
-    view.write(9_000, b"from one")
-    code = (
-        "s = vm.open_section(name); v = s.map(); print(s.existed, v.read(9000, 8).decode());"
-        "v.write(9000, b'from two'); t = vm.create_section(5, name=name); print(t.existed, t.size >= 10000)"
-    )
-    assert second(code, name).split("\n") == ["True from one", "True True"]
-    assert view.read(9_000, 8) == b"from two"
-    section.close()
-    assert is_there(name)
-    view.release()
-    assert not is_there(name)
-    with pytest.raises(SystemCallError):
-        vm.open_section(name)
-    with vm.create_section(10_000, name=name) as anew, anew.map() as fresh:
-        assert not anew.existed
-        assert fresh.read(9_000, 8) == bytes(8)
-
-
-def our_names() -> set[str]:
-    """The names of this user's sections: other users may be running tests too."""
-    return {name for name in os.listdir("/dev/shm") if name.startswith(f"sr-{os.getuid()}-")}
-
-
-@needs_proc
-def test_a_killed_user_does_not_keep_a_name() -> None:
-    """A process that is killed leaves no name behind that could be opened; a new one begins with zeros."""
-    name = unique()
-    code = (
-        PRELUDE
-        + "v = vm.create_section(4096, name=name).map(); v.write(0, b'old')\nprint('ready', flush=True); input()"
-    )
-    with subprocess.Popen([sys.executable, "-c", code, name], stdin=-1, stdout=-1) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == b"ready\n"
-        assert vm.open_section(name).map().read(0, 3) == b"old"
-        gc.collect()
-        assert is_there(name)
-        process.send_signal(signal.SIGKILL)
-    before = our_names()
-    assert not is_there(name)
-    assert len(before - our_names()) == 1  # asking removed what was left
-    with vm.create_section(4096, name=name) as anew, anew.map() as view:
-        assert (anew.existed, view.read(0, 3)) == (False, bytes(3))
-
-
-@needs_proc
-def test_many_processes_begin_and_end_one_name() -> None:
-    """However makers and users race, nobody sees another size or a name without memory, and nothing is left."""
-    name = unique()
-    before = set(os.listdir("/dev/shm"))
-    code = PRELUDE + (
-        "for i in range(300):\n"
-        "    with vm.create_section(8192, name=name) as s, s.map() as v:\n"
-        "        assert s.size == 8192\n"
-        "        v.write(0, b'x'); assert v.read(0, 1) == b'x'\n"
-    )
-    racers = [subprocess.Popen([sys.executable, "-c", code, name], stderr=-1) for _ in range(4)]
-    assert [(racer.communicate(timeout=60)[1], racer.returncode) for racer in racers] == [(b"", 0)] * 4
-    assert set(os.listdir("/dev/shm")) <= before
-
-
-@needs_fork
-@needs_proc
-def test_a_forked_child_does_not_end_a_name() -> None:
-    """A child that closes what it inherited leaves the name to its parent; what it writes is shared."""
-    import children
-
-    name = unique()
-    section = vm.create_section(4096, name=name)
-    view = section.map()
-
-    def child() -> str:
-        view.write(0, b"child")
-        view.release()
-        section.close()
-        return "done"
-
-    assert children.forked(child) == "done"
-    assert is_there(name)
-    assert view.read(0, 5) == b"child"
-    view.release()
-    section.close()
-    assert not is_there(name)
-
-
-@needs_proc
-def test_somebody_elses_object_is_not_taken() -> None:
-    """An object under the name that others may write to is refused."""
-    name = unique()
-    section = vm.create_section(4096, name=name)
-    path = max(Path("/dev/shm").iterdir(), key=lambda entry: entry.stat().st_ctime)
-    path.chmod(0o666)
-    try:
-        with pytest.raises(SystemCallError):
-            vm.open_section(name)
-    finally:
-        path.chmod(0o600)
-        section.close()
 
 
 @needs_proc

@@ -1,6 +1,5 @@
 """CreateFileMapping and its family: Windows' rules and codes, and what reaches files and other processes."""
 
-import subprocess
 import sys
 import uuid
 from collections.abc import Callable, Iterator
@@ -9,6 +8,7 @@ from typing import Any
 
 import pytest
 
+import sections
 from strongroom.vm.win32 import (
     DWORD,
     MEMORY_BASIC_INFORMATION,
@@ -74,11 +74,9 @@ def fails(code: int, call: Callable[..., Any], *arguments: Any) -> None:
 
 def second(code: str, *arguments: str) -> str:
     """Run code in another process; return what it printed."""
-    code = "import sys\nfrom strongroom.vm.win32 import *\nname = sys.argv[1]\n" + code
-    command = [sys.executable, "-c", code, *arguments]
-    ran = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
-    assert ran.returncode == 0, ran.stderr
-    return ran.stdout.strip()
+    return sections.second(
+        code, *arguments, prelude="import sys\nfrom strongroom.vm.win32 import *\nname = sys.argv[1]\n"
+    )
 
 
 def read(address: int, size: int) -> bytes:
