@@ -31,7 +31,6 @@ cdef extern from "native/sr_os.h" nogil:
         SR_PLACE_TOP_DOWN
     ctypedef enum sr_mutex:
         SR_MUTEX_REGIONS
-        SR_MUTEX_FILES
     sr_protection sr_os_resting_protection()
     int sr_os_is_lock_limit(const sr_error *error)
     int sr_os_random(void *buffer, size_t size, sr_error *error)
@@ -128,6 +127,7 @@ cdef extern from "native/guarded.h" nogil:
         sr_protection protection
         sr_error outcomes[SR_STEP_COUNT]
         sr_error burned
+        int is_renewing
         unsigned renewals
         unsigned borne_out
     ctypedef struct sr_making:
@@ -165,7 +165,7 @@ cdef extern from "native/guarded.h" nogil:
 cdef extern from "native/ending.h" nogil:
     void sr_blocks_wipe_all()
     sr_block *sr_blocks_hold_files()
-    void sr_blocks_wipe_files(sr_block *newest)
+    int sr_blocks_wipe_files(sr_block *newest, sr_error *error)
     int sr_blocks_are_ours()
     void sr_blocks_expect_walks()
     enum:

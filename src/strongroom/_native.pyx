@@ -39,6 +39,7 @@ from libc.string cimport memmove, memset
 import sys as _sys
 from _operator import _compare_digest
 from _thread import allocate_lock as _allocate_lock
+from time import sleep as _sleep
 
 from strongroom.exceptions import (
     NO_SUCH_CALL, AccessError, ContentsLostError, DestroyedError, ForkedError, PurgedError, SealBrokenError, SecuredError, SystemCallError,
@@ -174,7 +175,8 @@ cdef sr_block *_wipe_at_hand() noexcept:
 
 
 cdef void _at_exit() noexcept:
-    sr_blocks_wipe_files(_wipe_at_hand())
+    cdef sr_error ignored
+    sr_blocks_wipe_files(_wipe_at_hand(), &ignored)
     sr_names_end_all()
 
 

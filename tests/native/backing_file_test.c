@@ -124,7 +124,7 @@ static void look_in_child(void *unused)
     CHECK("  the generation tells", inherited[0].generation != sr_generation());
     sr_block own;
     CHECK("  a child makes its own", made(&own, 32, SR_BACKING_FILE));
-    sr_blocks_wipe_files(sr_blocks_hold_files());
+    sr_blocks_wipe_files(sr_blocks_hold_files(), &error);
     CHECK("  wipes it and gives it back", gone(&own));
 }
 
@@ -148,7 +148,7 @@ static void test_children(void)
 
 /* ---- a fork while a file is made ---- */
 
-static volatile int is_filling, is_other_made, raw_child_saw;
+static volatile int is_filling, has_forked, raw_child_saw;
 
 /* Without the C library's handlers a child comes at once, and has the descriptor. */
 static void linger(int file)
@@ -160,11 +160,10 @@ static void linger(int file)
     }
     raw_child_saw = status_of((pid_t)child);
     is_filling = 1;
-    for (int i = 0; i < 2000 && !is_other_made; i++) {
+    for (int i = 0; i < 5000 && !has_forked; i++) {
         usleep(1000);
     }
     is_filling = 0;
-    usleep(20 * 1000); /* the other thread forks meanwhile */
 }
 
 static void *make_one(void *argument)
@@ -186,11 +185,12 @@ static void test_fork_amid_making(void)
     }
     int is_made = sr_block_create(&other, 32, SR_BACKING_LOCKED, 0, &error) == 0;
     CHECK("other blocks need not wait for the disk", is_made && is_filling);
-    is_other_made = 1;
     pid_t child = fork();
     if (child == 0) {
         _exit(child_sees());
     }
+    CHECK("nor do forks", is_filling);
+    has_forked = 1;
     CHECK("a child forked meanwhile has no descriptor and no pages", status_of(child) == 0);
     pthread_join(maker, &result);
     when_filling = NULL;
@@ -209,11 +209,11 @@ static void test_younger_ones(void)
     sr_block *newest = sr_blocks_hold_files();
     CHECK("one that is made after all were to be wiped", newest == &older && made(&younger, 32, SR_BACKING_FILE));
     memset(younger.data, 'A', 32);
-    sr_blocks_wipe_files(newest);
+    sr_blocks_wipe_files(newest, &error);
     CHECK("is not", is_all(older.data, 32, 0) && is_all(younger.data, 32, 'A'));
     CHECK("nobody holds them any more", older.visitors == 0 && younger.visitors == 0 && gone(&younger) && gone(&older));
     CHECK("of none there is nothing to wipe", sr_blocks_hold_files() == NULL);
-    sr_blocks_wipe_files(NULL);
+    sr_blocks_wipe_files(NULL, &error);
 }
 
 static sr_block *visited;
@@ -246,10 +246,69 @@ static void test_end_amid_wiping(void)
     visited = &block;
     pthread_create(&ender, NULL, end_visited, NULL);
     when_syncing = await_the_other;
-    sr_blocks_wipe_files(sr_blocks_hold_files());
+    sr_blocks_wipe_files(sr_blocks_hold_files(), &error);
     pthread_join(ender, NULL);
     when_syncing = NULL;
     CHECK("one that is being written back does not go before it was", was_there && is_gone && gone(&other));
+}
+
+static volatile int is_burning, may_burn, is_wiped;
+
+static void burn_slowly(const void *address, size_t size)
+{
+    (void)size;
+    if (address == visited->pages) {
+        is_burning = 1;
+        while (!may_burn) {
+            usleep(1000);
+        }
+    }
+}
+
+static void *end_slowly(void *unused)
+{
+    is_gone = gone(visited);
+    return unused;
+}
+
+static void *wipe_files(void *result)
+{
+    sr_error own;
+    *(int *)result = sr_blocks_wipe_files(sr_blocks_hold_files(), &own);
+    is_wiped = 1;
+    return NULL;
+}
+
+/* Whoever asks for all to be wiped finds that done, also of what another thread was destroying; of what is destroyed later
+ * nobody waits for anything. */
+static void test_wiping_amid_an_end(void)
+{
+    sr_block block, other;
+    pthread_t ender, wiper;
+    int result = -1;
+    CHECK("two blocks", made(&block, 32, SR_BACKING_FILE) && made(&other, 32, SR_BACKING_FILE));
+    memset(other.data, 'A', 32);
+    visited = &block;
+    is_gone = 0;
+    when_syncing = burn_slowly;
+    pthread_create(&ender, NULL, end_slowly, NULL);
+    while (!is_burning) {
+        sched_yield();
+    }
+    pthread_create(&wiper, NULL, wipe_files, &result);
+    for (int i = 0; i < 1000 && !is_all(other.data, 32, 0); i++) {
+        usleep(1000);
+    }
+    usleep(20000);
+    CHECK("the one that is not ending is wiped meanwhile", is_all(other.data, 32, 0));
+    CHECK("who wiped them waits for the one that is", !is_wiped && !is_gone);
+    CHECK("a later end waits for neither", gone(&other));
+    may_burn = 1;
+    pthread_join(wiper, NULL);
+    CHECK("until it is over", is_wiped && result == 0);
+    pthread_join(ender, NULL);
+    CHECK("and it is gone", is_gone);
+    when_syncing = NULL;
 }
 
 /* What is on the disk only stays there: to fetch it would be to wait. */
@@ -270,11 +329,11 @@ static void test_damage_fetches_nothing(void)
     if ((present[0] & 1) == 0 || (present[1] & 1) != 0) {
         skip("damage fetches nothing", "no page of a file was taken out of memory here (MADV_PAGEOUT: Linux 5.4)");
     } else {
-        sr_block_wipe_checked(&block, SR_WALK_DAMAGED);
+        sr_block_wipe_checked(&block, SR_WALK_DAMAGED, &error);
         CHECK("what is in memory is wiped", is_all(block.data, page - 16, 0));
         CHECK("the rest was not fetched", mincore(block.pages, 2 * page, present) == 0 && (present[1] & 1) == 0);
         CHECK("and is on its disk", block.data[page] == 'A');
-        sr_block_wipe_checked(&block, SR_WALK_LAST);
+        sr_block_wipe_checked(&block, SR_WALK_LAST, &error);
         CHECK("otherwise it is wiped", is_all(block.data, page + 1, 0));
     }
     CHECK("it goes", gone(&block));
@@ -358,7 +417,7 @@ static void wipe_all(void *unused)
     make_blocks();
     sr_blocks_wipe_all();
     CHECK("all but what has a file is wiped at once", seen->syncs == 0 && blocks[0].data[0] == 'A');
-    sr_blocks_wipe_files(sr_blocks_hold_files());
+    sr_blocks_wipe_files(sr_blocks_hold_files(), &error);
     CHECK("wiped", are_wiped());
     end_blocks();
 }
@@ -406,6 +465,7 @@ int main(void)
     test_fork_amid_making();
     test_younger_ones();
     test_end_amid_wiping();
+    test_wiping_amid_an_end();
     test_damage_fetches_nothing();
     test_walk_that_lives_on();
     test_what_is_written_back();

@@ -7,8 +7,11 @@ Source: ioctl_fs(2), FIFREEZE and FITHAW; fs/super.c of Linux 6.18.
 import contextlib
 import faulthandler
 import os
+import re
 import signal
 import threading
+import time
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,7 +21,15 @@ import loopmounted
 from children import CANARY_DEATH, Live, forked
 from loopmounted import Mounted, as_root
 from observed import Memory
-from strongroom import ContentsLostError, FileBuffer, PurgedError, SystemCallError, VolatileBuffer, purge
+from strongroom import (
+    ContentsLostError,
+    FileBuffer,
+    PurgedError,
+    StrongroomWarning,
+    SystemCallError,
+    VolatileBuffer,
+    purge,
+)
 
 fcntl = pytest.importorskip("fcntl", reason="needs a Unix")
 
@@ -128,6 +139,117 @@ def test_a_purge_that_waits_for_a_disk_keeps_nobody_waiting(below: Mounted, slow
         child.go()
         assert child.line() == "b'made meanwhile' False"
         assert slow.count(NEEDLE) == 0
+
+
+STORES = """
+import loopmounted, threading, time, vanishing, warnings
+from strongroom.buffers import elsewhere
+warnings.simplefilter("ignore")
+children.limit_locks(0)
+elsewhere._VOLATILE = ("partial",)
+buffer = LockedBuffer(32, policy=Policy(fallback=("volatile",), directory={at!r}))
+buffer.copy_from(bytes(range(32)))
+with buffer.open() as view:
+    address = address_of(view)
+vanishing.mend(loopmounted.pages_of(buffer)[0], [(address - 16, bytes(16))])  # lost, and to be written out
+told = []
+def work(done):
+    try:
+        done()
+        told.append("done")
+    except Exception as error:
+        told.append(repr(error))
+def store():
+    buffer.copy_from(bytes(range(32, 64)))
+print(buffer.backing, buffer.intact, flush=True)
+os.read(0, 1)
+threads = [threading.Thread(target=work, args=[store]) for _ in range(3)]
+for thread in threads:
+    thread.start()
+time.sleep(0.2)
+print([thread.is_alive() for thread in threads], flush=True)
+os.read(0, 1)
+for thread in threads:
+    thread.join()
+print(told, buffer == bytes(range(32, 64)), flush=True)
+"""
+
+
+def test_stores_into_lost_contents_take_turns(below: Mounted, slow: Mounted) -> None:
+    """While one thread has a partial page written back, to begin it anew, the others wait: nobody has it open."""
+    with Live(STORES.format(at=str(slow.at))) as child:
+        assert child.line() == "partial False"
+        with frozen(below):
+            child.go()
+            assert child.line() == "[True, True, True]"
+        child.go()
+        assert child.line() == "['done', 'done', 'done'] True"
+
+
+AMID_AN_END = """
+    ending = threading.Thread(target=first.destroy, daemon=True)
+    ending.start()
+    time.sleep(0.2)
+    print(first.is_destroyed, ending.is_alive(), flush=True)
+    {end}
+"""
+
+
+@pytest.mark.parametrize("end", ["sys.exit(0)", "purge(); print('purged', flush=True); os._exit(0)"])
+def test_what_another_thread_destroys_is_waited_for(below: Mounted, slow: Mounted, end: str) -> None:
+    """Neither the end of Python nor a purge is over before a file that is being overwritten is."""
+    with scene(slow, AMID_AN_END.format(end=end)) as child:
+        child.line()
+        with frozen(below):
+            child.go()
+            assert child.line() == "True True"
+            time.sleep(0.3)
+            assert child.process.poll() is None
+            assert slow.count(NEEDLE) == 2 * COUNT
+        if "purge" in end:
+            assert child.line() == "purged"
+        assert child.process.wait() == 0
+        assert slow.count(NEEDLE) == 0
+
+
+def test_who_waits_leaves_the_cpu_to_others(below: Mounted, slow: Mounted) -> None:
+    """A thread that destroys what is being purged sleeps: it takes hardly any time of a CPU."""
+    with scene(slow, PURGE) as child:
+        child.line()
+        with frozen(below):
+            child.go()
+            child.line()
+            before = cpu_seconds(child.pid)
+            time.sleep(1)
+            assert cpu_seconds(child.pid) - before < 0.3
+        child.go()
+        child.line()
+
+
+def cpu_seconds(pid: int) -> float:
+    words = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def test_a_purge_says_what_it_could_not_overwrite(disk: Mounted) -> None:
+    """Once all is done, as a warning: its device may have the bytes. What could be is overwritten, and nothing is said."""
+
+    def child() -> str:
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            buffer = FileBuffer(5_000, disk.at)
+            purge()
+            kept = FileBuffer(COUNT * len(NEEDLE), disk.at)
+            kept.copy_from(NEEDLE * COUNT)
+            loopmounted.evict(kept)
+            disk.cut_off()
+            purge()
+        assert [one.category for one in told] == [StrongroomWarning]
+        assert told[0].filename == __file__
+        assert buffer
+        return str(told[0].message)
+
+    assert re.match(r"purge\(\) wiped .*MADV_POPULATE_WRITE.*device may have the bytes", forked(child))
 
 
 def test_a_signal_wipes_all_else_before_it_waits_for_a_disk(below: Mounted, slow: Mounted) -> None:

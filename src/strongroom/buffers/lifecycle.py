@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import warnings
+
 from strongroom import _native
 from strongroom.buffers import counting  # now: who asks may have no file descriptor left to read it with
+from strongroom.exceptions import StrongroomWarning, SystemCallError
 
 __all__ = ["purge", "stats"]
 
@@ -39,9 +42,10 @@ def purge() -> None:
     at this moment in other threads, so that results computed from wiped memory are discarded. What is made afterwards
     works as usual, under a new key. Memory stays mapped until its owners go, so no thread faults.
 
-    What private files hold is overwritten too, which waits for their disks.
+    What private files hold is overwritten too, last, which waits for their disks while other threads run.
 
-    It raises nothing: a buffer that the system refuses to make writable stays as it is, and the others are wiped.
+    It raises nothing: a buffer that the system refuses to make writable stays as it is, and the others are wiped. Where
+    a private file could not be overwritten it warns in the end (``StrongroomWarning``): its device may have the bytes.
 
     Platform notes: the same everywhere. A forked child wipes what it made itself; its parent's is not touched.
 
@@ -52,4 +56,12 @@ def purge() -> None:
 
     Version added: 0.1.
     """
-    _native.purge()
+    refused = _native.purge()
+    if refused is not None:
+        error = SystemCallError(*refused)
+        warnings.warn(
+            f"purge() wiped all memory, but could not overwrite what a private file holds: {error}. "
+            "Its device may have the bytes: treat it as if it had",
+            StrongroomWarning,
+            stacklevel=2,
+        )

@@ -109,17 +109,21 @@ int sr_block_give_back(sr_block *block, sr_error *error)
 }
 
 /* Shared mappings are inherited by children unless told otherwise: a child forked before that would see whatever is
- * written here later, and one forked while there is a descriptor would have it. A fork waits for the mutex, so there is no
- * such child. A file's is not the one that every block needs: a disk may take long. */
+ * written here later. A fork waits for the mutex, so there is no such child. A file's pages come with that done
+ * (sr_os_private_pages), for nobody should wait for their disk; to do it again says how it went. */
 static int obtain_apart_from_forks(sr_block *block, const sr_making *making, sr_error *error)
 {
-    sr_mutex mutex = sr_has_file(block->backing) ? SR_MUTEX_FILES : SR_MUTEX_BLOCKS;
-    sr_os_enter(mutex);
+    int is_apart = sr_has_file(block->backing);
+    if (!is_apart) {
+        sr_os_enter(SR_MUTEX_BLOCKS);
+    }
     int result = obtain(block, making, error);
     if (result == 0) {
         sr_block_take_step(block, SR_STEP_NOT_IN_CHILD);
     }
-    sr_os_leave(mutex);
+    if (!is_apart) {
+        sr_os_leave(SR_MUTEX_BLOCKS);
+    }
     return result;
 }
 
@@ -291,10 +295,7 @@ void sr_block_restore(sr_block *block)
     }
 }
 
-void sr_block_write_back(const sr_block *block)
+int sr_block_write_back(const sr_block *block, sr_error *error)
 {
-    sr_error ignored; /* each of the others still deserves its turn */
-    if (sr_has_file(block->backing)) {
-        (void)sr_os_private_flush(block->file, block->pages, block->pages_size, &ignored);
-    }
+    return sr_has_file(block->backing) ? sr_os_private_flush(block->file, block->pages, block->pages_size, error) : 0;
 }

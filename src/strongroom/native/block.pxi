@@ -229,6 +229,7 @@ cdef class Block(Keeper):
         """
         if self.place.data == NULL or self.is_doomed or self.generation != sr_generation():
             return
+        _await_renewal(self)
         if self.readers or self.writers:
             raise BufferError(
                 f"{self.readers + self.writers} open block(s) still use this {type(self).__name__}: leave them first")

@@ -9,68 +9,84 @@
 #define ATTEMPTS 1000
 
 /* A page of a file that no device gives back is not worth another attempt, and neither are the others' turns. */
-static void store(const sr_block *block, unsigned char *at, const unsigned char *content, size_t size)
+static int store(const sr_block *block, unsigned char *at, const unsigned char *content, size_t size, sr_error *error)
 {
     unsigned char *first = block->pages + (size_t)(at - block->pages) / sr_os_page_size() * sr_os_page_size();
-    sr_error ignored; /* each of the others still deserves its turn */
     for (int i = 0; i < ATTEMPTS; i++) {
-        if (sr_os_protect(block->pages, block->pages_size, SR_READ_WRITE, &ignored) != 0
-            || sr_os_store_checked(at, content, size, &ignored) == 0
-            || (sr_has_file(block->backing) && sr_os_fetch(first, sr_os_page_size(), 1, &ignored) != 0)) {
-            break;
+        if (sr_os_protect(block->pages, block->pages_size, SR_READ_WRITE, error) != 0) {
+            return -1;
+        }
+        if (sr_os_store_checked(at, content, size, error) == 0) {
+            return 0;
+        }
+        if (sr_has_file(block->backing) && sr_os_fetch(first, sr_os_page_size(), 1, error) != 0) {
+            return -1;
         }
     }
+    return -1;
 }
 
-/* A file's pages one by one, as each may be out of reach. */
-static void fill(const sr_block *block, unsigned char *at, const unsigned char *content, size_t size, int why)
+/* A file's pages one by one, as each may be out of reach; the first error is the one to report. */
+static int fill(const sr_block *block, unsigned char *at, const unsigned char *content, size_t size, int why, sr_error *error)
 {
     size_t page = sr_os_page_size();
+    int result = 0;
     if (!sr_has_file(block->backing)) {
-        store(block, at, content, size);
-        return;
+        return store(block, at, content, size, error);
     }
     for (size_t done = 0, step; done < size; done += step) {
         size_t offset = (size_t)(at + done - block->pages) % page, left = size - done;
+        sr_error refused;
         step = left < page - offset ? left : page - offset;
-        if (why != SR_WALK_DAMAGED || sr_os_is_present(at + done - offset)) {
-            store(block, at + done, content != NULL ? content + done : NULL, step);
+        if ((why != SR_WALK_DAMAGED || sr_os_is_present(at + done - offset))
+            && store(block, at + done, content != NULL ? content + done : NULL, step, &refused) != 0 && result == 0) {
+            *error = refused;
+            result = -1;
         }
     }
+    return result;
 }
 
 /* Nothing is checked: there may be more than one damaged block, and none of them changes what is to be done. The canary
  * is overwritten too, with what it should be: another thread may be comparing it at this moment. Not so the one behind what
  * can vanish: that is lost from here on. */
-void sr_block_wipe_checked(sr_block *block, int why)
+int sr_block_wipe_checked(sr_block *block, int why, sr_error *error)
 {
     unsigned char canary[SR_CANARY_SIZE], *data = block->data, *mark = data - SR_CANARY_SIZE;
+    sr_error second;
+    int result;
     sr_canary_of(mark, canary);
-    fill(block, data, NULL, (size_t)(block->pages + block->pages_size - data), why);
-    fill(block, mark, canary, SR_CANARY_SIZE, why);
-    fill(block, block->pages, NULL, (size_t)(mark - block->pages), why);
+    result = fill(block, data, NULL, (size_t)(block->pages + block->pages_size - data), why, error);
+    result |= fill(block, mark, canary, SR_CANARY_SIZE, why, result == 0 ? error : &second);
+    result |= fill(block, block->pages, NULL, (size_t)(mark - block->pages), why, result == 0 ? error : &second);
+    return result;
 }
+
+/* ---- in a walk: each of the others still deserves its turn, whatever becomes of one ---- */
 
 static void wipe(sr_block *block, int why)
 {
+    sr_error ignored;
     if (block->wipe_slots != NULL) {
         block->wipe_slots(block, why);
     } else if (!sr_has_file(block->backing)) {
-        sr_block_wipe_checked(block, why);
+        (void)sr_block_wipe_checked(block, why, &ignored);
     }
 }
 
 static void wipe_file(sr_block *block, int why)
 {
+    sr_error ignored;
     if (sr_has_file(block->backing)) {
-        sr_block_wipe_checked(block, why);
+        (void)sr_block_wipe_checked(block, why, &ignored);
     }
 }
 
 static void write_back(sr_block *block, int why)
 {
+    sr_error ignored;
     (void)why;
-    sr_block_write_back(block);
+    (void)sr_block_write_back(block, &ignored);
 }
 
 void sr_blocks_wipe_at_once(int why, volatile int32_t *count)
@@ -79,13 +95,28 @@ void sr_blocks_wipe_at_once(int why, volatile int32_t *count)
     sr_blocks_walk(visits, why, count);
 }
 
-void sr_blocks_wipe_files(sr_block *newest)
+/* ---- one after the other, beside other threads; a partial page's file never had anything ---- */
+
+static int wipe_held(sr_block *block, sr_error *error)
 {
-    sr_blocks_visit_held(newest, wipe_file, SR_WALK_LIVES_ON);
-    sr_blocks_visit_held(newest, write_back, SR_WALK_LIVES_ON);
-    if (newest != NULL) {
-        sr_os_add(&newest->visitors, -1);
-    }
+    int result = sr_block_wipe_checked(block, SR_WALK_LIVES_ON, error);
+    return block->backing == SR_BACKING_FILE ? result : 0;
+}
+
+static int write_back_held(sr_block *block, sr_error *error)
+{
+    int result = sr_block_write_back(block, error);
+    return block->backing == SR_BACKING_FILE ? result : 0;
+}
+
+int sr_blocks_wipe_files(sr_block *newest, sr_error *error)
+{
+    sr_error second;
+    int result = sr_blocks_visit_held(newest, wipe_held, error);
+    result |= sr_blocks_visit_held(newest, write_back_held, result == 0 ? error : &second);
+    sr_blocks_let_go(newest);
+    sr_blocks_await_ends();
+    return result;
 }
 
 _Noreturn void sr_blocks_die(const char *message)

@@ -14,9 +14,10 @@ void sr_blocks_wipe_all(void);
 
 /* The same for what has a private file, and have that overwritten too, while other threads run: what is younger than
  * `newest`, which sr_blocks_hold_files gave, is left alone. Its pages are READ_WRITE afterwards, as after a walk. Waits for
- * disks, for whoever destroys one of these waits. NULL: there are none. */
+ * disks, and for those who were destroying some; whoever destroys one of these waits. NULL: there are none. An error, the
+ * first: not all of it could be overwritten. */
 sr_block *sr_blocks_hold_files(void);
-void sr_blocks_wipe_files(sr_block *newest);
+int sr_blocks_wipe_files(sr_block *newest, sr_error *error);
 
 /* Why there is a walk: before something that may let the process live on; before its end; or because of damage. */
 enum { SR_WALK_LIVES_ON = 0, SR_WALK_LAST = 1, SR_WALK_DAMAGED = 2 };

@@ -105,7 +105,7 @@ int sr_block_wipe(sr_block *block, sr_error *error)
     block->burned = (sr_outcome){NULL, 0};
     if (sr_block_fetch(block, &block->burned) != 0) {
         sr_error ignored;
-        sr_block_wipe_checked(block, SR_WALK_LIVES_ON);
+        (void)sr_block_wipe_checked(block, SR_WALK_LIVES_ON, &ignored);
         (void)sr_os_store_checked(block->data - SR_CANARY_SIZE, NULL, SR_CANARY_SIZE, &ignored); /* for nobody's disk */
         block->has_no_canary = 1;
         return 0;
@@ -139,17 +139,16 @@ static int end(sr_block *block, sr_error *error)
 /* Only the owner's thread closes and wipes a block, and who wipes all of them; these two must not meet. */
 int sr_block_destroy(sr_block *block, sr_error *error)
 {
-    sr_block_set_ending(block, 1);
+    sr_block_begin_end(block);
     int result = end(block, error);
-    if (result != 0) {
-        sr_block_set_ending(block, 0);
-    }
+    sr_block_end_end(block);
     return result;
 }
 
 void sr_block_forget(sr_block *block)
 {
-    sr_block_set_ending(block, 1);
+    sr_block_begin_end(block);
     sr_block_delist(block);
+    sr_block_end_end(block);
     block->reservation = NULL;
 }

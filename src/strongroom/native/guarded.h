@@ -60,10 +60,11 @@ typedef struct sr_block {
     void (*wipe_slots)(const struct sr_block *block, int why);
     sr_outcome outcomes[SR_STEP_COUNT];
     sr_outcome burned;   /* what the end of its file was refused */
-    int is_ending;       /* its pages are those of whoever destroys it */
+    int ending;          /* with a file: in which phase somebody began to destroy it (live.c), or 0 */
     volatile int32_t visitors; /* who has it wiped and written back while other threads run, and the list may change */
     int has_no_canary;   /* until it is wiped again, for not all of it could be, or it could not go: nothing is checked */
     int is_void;         /* contents that can vanish: there are none, whatever the sentinels say */
+    int is_renewing;     /* the caller's: somebody has it written back, to begin them anew */
     unsigned renewals;   /* how often contents that can vanish began anew */
     unsigned borne_out; /* the caller's: which promises it has read back from the system */
 } sr_block;

@@ -2,6 +2,7 @@
 #include "ending.h"
 #include "generation.h"
 #include "live.h"
+#include "sr_os_backing.h"
 #include "sr_os_signals.h"
 
 #include <string.h>
@@ -10,6 +11,8 @@ static sr_block *volatile live; /* guarded by SR_MUTEX_BLOCKS; read without it b
 static volatile int32_t walks;  /* how many of those are under way: nothing joins or leaves the list meanwhile */
 static volatile int are_expected; /* spares those who take slots a barrier each */
 static uint64_t owner;          /* the process whose blocks these are */
+static int phase = 1;               /* 1 or 2: who waits for ends lets those begin in the other one; SR_MUTEX_BLOCKS */
+static volatile int32_t enders[3];  /* by phase: how many are destroying what has a private file */
 
 void sr_block_enlist(sr_block *block)
 {
@@ -51,8 +54,9 @@ static void forget_all_in_child(void)
             (void)sr_os_decommit(block->pages, block->pages_size, &ignored);
         }
     }
+    sr_os_private_forget();
     live = NULL;
-    walks = 0; /* those were threads of the parent's */
+    walks = enders[1] = enders[2] = 0; /* those were threads of the parent's */
     owner = sr_os_process_id();
 }
 
@@ -120,7 +124,7 @@ void sr_blocks_wipe_all(void)
 
 static sr_block *hold_from(sr_block *block)
 {
-    while (block != NULL && (!sr_has_file(block->backing) || block->is_ending)) { /* who ends it wipes it */
+    while (block != NULL && (!sr_has_file(block->backing) || block->ending)) { /* who ends it wipes it */
         block = block->next;
     }
     if (block != NULL) {
@@ -138,26 +142,59 @@ sr_block *sr_blocks_hold_files(void)
     return newest;
 }
 
-void sr_blocks_visit_held(sr_block *newest, sr_visit *visit, int why)
+void sr_blocks_let_go(sr_block *block)
 {
-    for (sr_block *block = newest; block != NULL;) {
-        visit(block, why);
-        sr_os_enter(SR_MUTEX_BLOCKS);
-        sr_block *next = hold_from(block->next);
-        if (block != newest) {
-            sr_os_add(&block->visitors, -1);
-        }
-        sr_os_leave(SR_MUTEX_BLOCKS);
-        block = next;
+    if (block != NULL) {
+        sr_os_add(&block->visitors, -1);
     }
 }
 
-void sr_block_set_ending(sr_block *block, int is_ending)
+int sr_blocks_visit_held(sr_block *newest, int (*visit)(sr_block *block, sr_error *error), sr_error *error)
+{
+    int result = 0;
+    for (sr_block *block = newest; block != NULL;) {
+        sr_error refused;
+        if (visit(block, &refused) != 0 && result == 0) {
+            *error = refused;
+            result = -1;
+        }
+        sr_os_enter(SR_MUTEX_BLOCKS);
+        sr_block *next = hold_from(block->next);
+        sr_blocks_let_go(block != newest ? block : NULL);
+        sr_os_leave(SR_MUTEX_BLOCKS);
+        block = next;
+    }
+    return result;
+}
+
+void sr_block_begin_end(sr_block *block)
+{
+    if (sr_has_file(block->backing)) {
+        sr_os_enter(SR_MUTEX_BLOCKS);
+        block->ending = phase;
+        sr_os_add(&enders[phase], 1);
+        sr_os_leave(SR_MUTEX_BLOCKS);
+        sr_os_await_zero(&block->visitors);
+    }
+}
+
+void sr_block_end_end(sr_block *block)
+{
+    if (sr_has_file(block->backing)) {
+        sr_os_enter(SR_MUTEX_BLOCKS);
+        sr_os_add(&enders[block->ending], -1);
+        block->ending = 0;
+        sr_os_leave(SR_MUTEX_BLOCKS);
+    }
+}
+
+void sr_blocks_await_ends(void)
 {
     sr_os_enter(SR_MUTEX_BLOCKS);
-    block->is_ending = is_ending;
+    int begun = phase;
+    phase = 3 - phase;
     sr_os_leave(SR_MUTEX_BLOCKS);
-    sr_os_await_zero(&block->visitors);
+    sr_os_await_zero(&enders[begun]);
 }
 
 /* Without the mutex: its holder may be the thread whose memory went wrong, or the one that a signal interrupted. So who

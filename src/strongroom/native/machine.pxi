@@ -62,16 +62,14 @@ def filesystem_of(bytes directory not None):
 def drops_tails(bytes directory not None):
     """Whether what lies behind the end of a file there is gone once its page is written back: tried out on one of zeros.
 
-    No child comes in between, which would have the page and the descriptor.
+    No child has the page or the descriptor.
     """
     cdef sr_error error
     cdef int failed
     cdef const char *path = PyBytes_AS_STRING(directory)
     _begin()
     with nogil:
-        sr_os_enter(SR_MUTEX_FILES)
         failed = sr_os_drops_tails(path, _page_size - SR_PARTIAL_HEAD, &error)
-        sr_os_leave(SR_MUTEX_FILES)
     if failed and error.code != SR_UNSUPPORTED:
         _raise(&error)
     return not failed

@@ -1,12 +1,13 @@
 /* A file that only this process has, on every Unix: open(2) with O_TMPFILE (Linux 3.11), else a name that is gone at once.
  *
- * The descriptor is closed before anybody hears of the file: another process could take an open one (pidfd_getfd(2)), and
- * a child would inherit it. What writes the pages back needs none: msync(2), and munmap(2) at the end.
+ * The descriptor is closed before anybody hears of the file: another process could take an open one (pidfd_getfd(2)). A child
+ * that inherited it closes it. What writes the pages back needs none: msync(2), and munmap(2) at the end.
  */
 #define _GNU_SOURCE /* O_TMPFILE, mremap */
 #include "os_posix.h"
 #include "sr_os_backing.h"
 #include "sr_os_mapping.h"
+#include "sr_os_threads.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -118,28 +119,75 @@ static int show(int file, void *address, size_t size, sr_error *error)
     return 0;
 }
 
-/* The last page is mapped whole, whatever of it the file has. */
-static int make_at(const char *directory, void *address, size_t size, size_t tail, sr_error *error)
+/* The files that are being made now, which a child would inherit. Guarded by SR_MUTEX_FILES. */
+typedef struct making {
+    struct making *next;
+    int file;
+    struct stat found; /* by which it is known from what may have its number later */
+} making;
+static making *makings;
+
+static int begin_file(making *one, const char *directory, sr_error *error)
 {
-    int file = -1;
-    int result = make(directory, &file, error);
-    if (result == 0) {
-        result = fill(file, size - tail, error) != 0 || show(file, address, size, error) != 0 ? -1 : 0;
-        close(file);
+    sr_os_enter(SR_MUTEX_FILES);
+    int result = make(directory, &one->file, error);
+    if (result == 0 && fstat(one->file, &one->found) != 0) {
+        result = failed(error, "fstat(private file)");
+        close(one->file);
     }
+    if (result == 0) {
+        one->next = makings;
+        makings = one;
+    }
+    sr_os_leave(SR_MUTEX_FILES);
     return result;
+}
+
+/* The last page is mapped whole, whatever of it the file has. Not to be inherited from the first moment on; where the
+ * system refuses that, whoever asked for the pages is told when they do so again. */
+static int end_file(making *one, void *address, size_t size, int is_wanted, sr_error *error)
+{
+    sr_error ignored;
+    making **place = &makings;
+    sr_os_enter(SR_MUTEX_FILES);
+    int result = is_wanted ? show(one->file, address, size, error) : -1;
+    if (result == 0) {
+        (void)sr_os_advise_not_in_child(address, size, &ignored);
+    }
+    while (*place != one) {
+        place = &(*place)->next;
+    }
+    *place = one->next;
+    close(one->file);
+    sr_os_leave(SR_MUTEX_FILES);
+    return result;
+}
+
+/* Their descriptions lie on the stacks of threads that are not here: the memory is. A child that no handler saw may have
+ * closed them, and opened others, before it comes here. */
+void sr_os_private_forget(void)
+{
+    for (; makings != NULL; makings = makings->next) {
+        struct stat found;
+        if (fstat(makings->file, &found) == 0 && found.st_dev == makings->found.st_dev
+            && found.st_ino == makings->found.st_ino) {
+            close(makings->file);
+        }
+    }
 }
 
 int sr_os_private_pages(const char *directory, size_t size, size_t tail, sr_private_pages *made, sr_error *error)
 {
     size_t page = sr_os_page_size(), reserved_size = size + 2 * page;
     void *reservation = NULL;
+    making one;
     sr_error ignored; /* the first failure is the one to report */
     if (sr_os_reserve(reserved_size, SR_PLACE_ANYWHERE, &reservation, error) != 0) {
         return -1;
     }
     *made = (sr_private_pages){reservation, reserved_size, (unsigned char *)reservation + page, -1};
-    if (make_at(directory, made->pages, size, tail, error) != 0) {
+    if (begin_file(&one, directory, error) != 0
+        || end_file(&one, made->pages, size, fill(one.file, size - tail, error) == 0, error) != 0) {
         (void)sr_os_release(reservation, reserved_size, &ignored);
         return -1;
     }

@@ -8,6 +8,7 @@
 #include "sr_os_signals.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -200,7 +201,11 @@ void sr_os_add(volatile int32_t *number, int32_t change)
 
 void sr_os_await_zero(volatile int32_t *number)
 {
-    while (__atomic_add_fetch(number, 0, __ATOMIC_SEQ_CST) != 0) {
-        sched_yield();
+    for (int turns = 0; __atomic_add_fetch(number, 0, __ATOMIC_SEQ_CST) != 0; turns++) {
+        if (turns < SR_TURNS_AT_ONCE) {
+            sched_yield();
+        } else { /* it waits for a disk */
+            (void)poll(NULL, 0, 1);
+        }
     }
 }

@@ -215,6 +215,8 @@ int sr_os_private_pages(const char *directory, size_t size, size_t tail, sr_priv
     return 0;
 }
 
+void sr_os_private_forget(void) {}
+
 int sr_os_private_flush(intptr_t file, void *address, size_t size, sr_error *error)
 {
     if (sr_os_flush_view(address, size, error) != 0) {

@@ -64,7 +64,11 @@ void sr_os_add(volatile int32_t *number, int32_t change)
 
 void sr_os_await_zero(volatile int32_t *number)
 {
-    while (InterlockedExchangeAdd((volatile LONG *)number, 0) != 0) {
-        SwitchToThread();
+    for (int turns = 0; InterlockedExchangeAdd((volatile LONG *)number, 0) != 0; turns++) {
+        if (turns < SR_TURNS_AT_ONCE) {
+            SwitchToThread();
+        } else { /* it waits for a disk */
+            Sleep(1);
+        }
     }
 }

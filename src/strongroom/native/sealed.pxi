@@ -257,11 +257,17 @@ cdef void _leave_room(Sealed sealed, Block room) noexcept:
 
 
 def purge():
-    """Wipe every buffer, room and key of this process; nothing made before opens again."""
+    """Wipe every buffer, room and key of this process; nothing made before opens again.
+
+    Returns the call that a private file's overwriting failed at, and its code, or ``None``.
+    """
     cdef list blocks = list(_key_blocks)  # go last: other threads may run meanwhile, and what they make is made after this
     cdef sr_block *in_files
+    cdef sr_error error
+    cdef int failed
     sr_os_add(&_purges, 1)
     _key_blocks[:] = [None] * MOST_KEYS
     in_files = _wipe_at_hand()
     with nogil:
-        sr_blocks_wipe_files(in_files)
+        failed = sr_blocks_wipe_files(in_files, &error)
+    return (error.call.decode(), error.code) if failed else None

@@ -25,8 +25,12 @@ typedef struct sr_private_pages {
  * nobody can touch on either side. The file ends `tail` bytes before the pages do, less than a page. Only its owner could
  * ever open it. It has no name when this returns and no descriptor either, and ends with its pages; where a file must
  * keep both (Windows) nobody else can open it, and it ends when this process does. Its space is taken here, so that a full
- * disk is an error now and not a fault later. */
+ * disk is an error now and not a fault later. While that is written a fork need not wait: a child closes the descriptor
+ * (sr_os_private_forget, in the at-fork handler), and none is ever made of the pages. */
 int sr_os_private_pages(const char *directory, size_t size, size_t tail, sr_private_pages *made, sr_error *error);
+
+/* In a child, from the at-fork handler: let go of the files that other threads of the parent's were making. */
+void sr_os_private_forget(void);
 
 /* Have what these pages hold written to their file, and wait for the disk. Async-signal-safe. */
 int sr_os_private_flush(intptr_t file, void *address, size_t size, sr_error *error);

@@ -27,7 +27,9 @@ uint64_t sr_os_process_id(void);
 /* Add to a number that several threads change; a full barrier. */
 void sr_os_add(volatile int32_t *number, int32_t change);
 
-/* Wait until the number is zero; a full barrier, as it looks by adding nothing. */
+/* Wait until the number is zero; a full barrier, as it looks by adding nothing. Others have the CPU meanwhile: at once for
+ * the first SR_TURNS_AT_ONCE turns, then a thousand times a second. */
+#define SR_TURNS_AT_ONCE 10000
 void sr_os_await_zero(volatile int32_t *number);
 
 #endif

@@ -16,7 +16,7 @@ unsigned sr_os_thread_turn(void);
  * no Python while one is held, only memory calls that end by themselves (SR_MUTEX_FILES: a disk's); and no heap, but for a
  * child that drops what describes its parent's arenas. */
 typedef enum sr_mutex {
-    SR_MUTEX_FILES = 0, /* while a private file is made, on a disk: a fork that waits for it holds none of the others */
+    SR_MUTEX_FILES = 0, /* while a private file comes about, or gets pages: a fork that waits for it holds none of the others */
     SR_MUTEX_BLOCKS = 1,
     SR_MUTEX_POOL = 2,    /* the first of SR_POOL_SHARDS */
     SR_MUTEX_REGIONS = SR_MUTEX_POOL + SR_POOL_SHARDS, /* the first of several: each region has one, by turns */

@@ -97,11 +97,19 @@ cdef int _enter_to_fill(Access access) except -1:
     return 0
 
 
+cdef int _await_renewal(Block block) except -1:
+    """While another thread begins the contents anew it counts as a writer, and is nobody's open block."""
+    while block.place.data != NULL and not block.is_slot and block.pages.is_renewing:
+        _sleep(0.001)
+    return 0
+
+
 cdef int _renew(Block block) except -1:
     """Begin the contents anew, as zeros, while nobody else can write to them."""
     cdef sr_error error
     cdef sr_block *pages
     cdef int failed = 0
+    _await_renewal(block)
     block.require_usable()
     if block.writers:
         raise BufferError(f"{block.writers} open block(s) may still write to this {type(block).__name__}: leave them")
@@ -115,8 +123,10 @@ cdef int _renew(Block block) except -1:
     # their bytes, and all that changes their protection, is done while no other thread runs.
     if sr_has_file(pages.backing):
         block.writers += 1
+        pages.is_renewing = True
         with nogil:
             failed = sr_block_flush(pages, &error)
+        pages.is_renewing = False
         block.writers -= 1
         failed = failed or sr_block_fetch(pages, &error)  # its head is in the file, and a store would be a fault
     if not failed:
