@@ -232,7 +232,7 @@ def cpu_seconds(pid: int) -> float:
 
 
 def test_a_purge_says_what_it_could_not_overwrite(disk: Mounted) -> None:
-    """Once all is done, as a warning: its device may have the bytes. What could be is overwritten, and nothing is said."""
+    """Once all is done, as a warning: its device may have the bytes. Of what could be overwritten nothing is said."""
 
     def child() -> str:
         with warnings.catch_warnings(record=True) as told:
