@@ -294,8 +294,3 @@ void sr_block_restore(sr_block *block)
         (void)sr_os_store_checked(mark, canary, sizeof canary, &ignored);
     }
 }
-
-int sr_block_write_back(const sr_block *block, sr_error *error)
-{
-    return sr_has_file(block->backing) ? sr_os_private_flush(block->file, block->pages, block->pages_size, error) : 0;
-}

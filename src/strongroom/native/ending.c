@@ -82,11 +82,17 @@ static void wipe_file(sr_block *block, int why)
     }
 }
 
+/* Have what the pages of a private file hold now written there; does nothing to others. */
+static int write_out(const sr_block *block, sr_error *error)
+{
+    return sr_has_file(block->backing) ? sr_os_private_flush(block->file, block->pages, block->pages_size, error) : 0;
+}
+
 static void write_back(sr_block *block, int why)
 {
     sr_error ignored;
     (void)why;
-    (void)sr_block_write_back(block, &ignored);
+    (void)write_out(block, &ignored);
 }
 
 void sr_blocks_wipe_at_once(int why, volatile int32_t *count)
@@ -105,7 +111,7 @@ static int wipe_held(sr_block *block, sr_error *error)
 
 static int write_back_held(sr_block *block, sr_error *error)
 {
-    int result = sr_block_write_back(block, error);
+    int result = write_out(block, error);
     return block->backing == SR_BACKING_FILE ? result : 0;
 }
 

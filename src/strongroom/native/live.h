@@ -21,9 +21,6 @@ void sr_block_end_end(sr_block *block);
 /* Wait until those are over that had begun before this was called. Holding none. */
 void sr_blocks_await_ends(void);
 
-/* Have what the pages of a private file hold now written there; does nothing to others. Async-signal-safe. */
-int sr_block_write_back(const sr_block *block, sr_error *error);
-
 /* Wipe it through the kernel, page by page, whatever other threads do with it; async-signal-safe. What is out of reach stays
  * as it is, which is an error, and so does what is not in memory, if `why` is damage. */
 int sr_block_wipe_checked(sr_block *block, int why, sr_error *error);
