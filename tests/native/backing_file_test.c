@@ -311,32 +311,33 @@ static void test_wiping_amid_an_end(void)
     when_syncing = NULL;
 }
 
-/* What is on the disk only stays there: to fetch it would be to wait. */
-static void test_damage_fetches_nothing(void)
+static void *forget_visited(void *unused)
+{
+    while (!is_syncing) {
+        sched_yield();
+    }
+    sr_block_forget(visited);
+    is_gone = 1;
+    return unused;
+}
+
+/* Its description is its owner's, and goes as soon as this returns. */
+static void test_forgetting_amid_wiping(void)
 {
     sr_block block;
-    unsigned char present[2];
-    CHECK("two pages", made(&block, page + 1, SR_BACKING_FILE));
-    memset(block.data, 'A', page + 1);
-    for (int i = 0; i < 100; i++) { /* reclaimed once the CPU that touched it last has passed it on */
-        __real_msync(block.pages, 2 * page, MS_SYNC);
-        __real_madvise(block.pages + page, page, 21 /* MADV_PAGEOUT */);
-        if (mincore(block.pages, 2 * page, present) == 0 && (present[1] & 1) == 0) {
-            break;
-        }
-        usleep(1000);
-    }
-    if ((present[0] & 1) == 0 || (present[1] & 1) != 0) {
-        skip("damage fetches nothing", "no page of a file was taken out of memory here (MADV_PAGEOUT: Linux 5.4)");
-    } else {
-        sr_block_wipe_checked(&block, SR_WALK_DAMAGED, &error);
-        CHECK("what is in memory is wiped", is_all(block.data, page - 16, 0));
-        CHECK("the rest was not fetched", mincore(block.pages, 2 * page, present) == 0 && (present[1] & 1) == 0);
-        CHECK("and is on its disk", block.data[page] == 'A');
-        sr_block_wipe_checked(&block, SR_WALK_LAST, &error);
-        CHECK("otherwise it is wiped", is_all(block.data, page + 1, 0));
-    }
-    CHECK("it goes", gone(&block));
+    pthread_t ender;
+    CHECK("a block", made(&block, 32, SR_BACKING_FILE));
+    sr_block copy = block;
+    visited = &block;
+    is_syncing = is_gone = was_there = 0;
+    pthread_create(&ender, NULL, forget_visited, NULL);
+    when_syncing = await_the_other;
+    sr_blocks_wipe_files(sr_blocks_hold_files(), &error);
+    pthread_join(ender, NULL);
+    when_syncing = NULL;
+    CHECK("one that is being written back is not forgotten before it was", was_there && is_gone);
+    CHECK("nobody finds it any more", sr_blocks_hold_files() == NULL
+                                          && sr_os_release(copy.reservation, copy.reserved_size, &error) == 0);
 }
 
 static sr_block blocks[3];
@@ -393,6 +394,19 @@ static void end_blocks(void)
     for (int i = 0; i < block_count; i++) {
         CHECK("  which goes", gone(&blocks[i]));
     }
+}
+
+/* To store is to wait, wherever the disk has what is there. A partial page that has its contents is not on its disk. */
+static void test_damage(void)
+{
+    make_blocks();
+    sr_blocks_wipe_at_once(SR_WALK_DAMAGED, NULL);
+    CHECK("because of damage no file is touched", is_all(blocks[0].data, blocks[0].size, 'A') && seen->syncs == 0);
+    for (int i = 1; i < block_count; i++) {
+        CHECK("  what can vanish is wiped", is_all(blocks[i].data, blocks[i].size, 0));
+    }
+    sr_blocks_wipe_at_once(SR_WALK_LIVES_ON, NULL);
+    end_blocks();
 }
 
 static void test_walk_that_lives_on(void)
@@ -466,7 +480,8 @@ int main(void)
     test_younger_ones();
     test_end_amid_wiping();
     test_wiping_amid_an_end();
-    test_damage_fetches_nothing();
+    test_forgetting_amid_wiping();
+    test_damage();
     test_walk_that_lives_on();
     test_what_is_written_back();
     return end();

@@ -32,6 +32,7 @@ from strongroom import (
 )
 
 fcntl = pytest.importorskip("fcntl", reason="needs a Unix")
+resource = pytest.importorskip("resource", reason="needs a Unix")
 
 pytestmark = as_root
 FREEZE, THAW = 0xC0045877, 0xC0045878
@@ -42,7 +43,7 @@ COUNT, NEEDLE = 700, b"vein of rust"
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Mounted]:
     """A small file system of one's own."""
-    with loopmounted.image(tmp_path) as mounted:
+    with loopmounted.image(tmp_path, mib=32) as mounted:
         yield mounted
 
 
@@ -252,32 +253,64 @@ def test_a_purge_says_what_it_could_not_overwrite(disk: Mounted) -> None:
     assert re.match(r"purge\(\) wiped .*MADV_POPULATE_WRITE.*device may have the bytes", forked(child))
 
 
-def test_a_signal_wipes_all_else_before_it_waits_for_a_disk(below: Mounted, slow: Mounted) -> None:
-    """Its process goes on to wait; a second one reads its memory meanwhile, and then it ends as that signal wants."""
+@pytest.mark.parametrize("which", ["below", "slow"])
+def test_a_signal_wipes_all_else_before_it_waits_for_a_disk(below: Mounted, slow: Mounted, which: str) -> None:
+    """Its process goes on to wait; a second one reads its memory meanwhile, and then it ends as that signal wants.
+
+    The file system that has the file may be the one that keeps it: then no store into its pages comes to an end.
+    """
     end = "harden(wipe_on_signals=[signal.SIGTERM]); print('ready', flush=True); time.sleep(1000)"
     with scene(slow, end) as child, Memory(child.pid) as memory:
         address = int(child.line())
         child.go()
         assert child.line() == "ready"
         assert memory.read(address, len(NEEDLE)) == NEEDLE
-        with frozen(below):
+        with frozen({"below": below, "slow": slow}[which]):
             child.process.send_signal(signal.SIGTERM)
             while memory.read(address, len(NEEDLE)) != bytes(len(NEEDLE)):
                 assert child.process.poll() is None
+            time.sleep(0.1)
             assert child.process.poll() is None
         assert child.process.wait() == -signal.SIGTERM
     assert slow.count(NEEDLE) == 0
 
 
-def test_a_damaged_canary_has_nothing_written_back(disk: Mounted) -> None:
-    """As documented: what the disk has stays there, the pages in memory are zeros, and the process dies at once."""
-    end = "access = first.open('rw'); place = address_of(access.__enter__()); flip(place - 1); os.close(2)\n"
-    end += "    access.__exit__(None, None, None)"
-    with scene(disk, end) as child:
+@pytest.mark.parametrize("which", ["none", "below", "slow"])
+def test_a_damaged_canary_waits_for_no_disk(below: Mounted, slow: Mounted, which: str) -> None:
+    """As documented: what the disk has stays there, and the process dies at once, whatever file system is frozen."""
+    end = """access = locked.open('rw'); view = access.__enter__(); os.close(2); flip(address - 1)
+    access.__exit__(None, None, None)"""
+    with scene(slow, end) as child:
         child.line()
-        child.go()
-        assert child.process.wait() == CANARY_DEATH
-    assert disk.count(NEEDLE) == 2 * COUNT
+        with frozen({"below": below, "slow": slow}[which]) if which != "none" else contextlib.nullcontext():
+            child.go()
+            assert child.process.wait(LIMIT_SECONDS / 2) == CANARY_DEATH
+    assert slow.count(NEEDLE) == 2 * COUNT
+
+
+def test_a_purge_without_descriptors_beside_whoever_closes_a_file(disk: Mounted) -> None:
+    """No fault where another thread closes the pages at this moment; all is wiped. In a child, which would die."""
+
+    def child() -> object:
+        buffer = FileBuffer(16 << 20, disk.at)
+        buffer.copy_from(NEEDLE * COUNT)
+        access = buffer.open("rw")
+        access.__enter__()
+
+        def leave() -> None:
+            with contextlib.suppress(PurgedError):
+                access.__exit__(None, None, None)
+
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
+        leaving = threading.Timer(0.002, leave)
+        leaving.start()
+        purge()
+        leaving.join()
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        return disk.count(NEEDLE)
+
+    assert [forked(child) for _ in range(5)] == ["0"] * 5
 
 
 def test_the_end_of_a_block_has_nothing_to_write(disk: Mounted) -> None:

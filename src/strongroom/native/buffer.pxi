@@ -206,6 +206,10 @@ cdef class AnyBuffer(Block):
             if is_mine:
                 raise
             raise ContentsLostError(f"the source of the copy: {error}") from error
+        except SystemCallError:  # also where the source's page does not come back to be looked at
+            if is_put:
+                self.take_back(start, len(source))
+            raise
         return 0
 
     @cython.final

@@ -5,21 +5,38 @@
 #include "sr_os_backing.h"
 #include "sr_os_signals.h"
 
+#include <string.h>
+
 /* Another thread may close the block in between, as often as it likes; it is a matter of microseconds. */
 #define ATTEMPTS 1000
 
+/* In a walk through a pipe, which no sandbox minds; else by what the system has for it, and without a descriptor. */
+static int put(unsigned char *at, const unsigned char *content, size_t size, int why, sr_error *error)
+{
+    static const unsigned char zeros[4096];
+    if (why != SR_NO_WALK) {
+        return sr_os_store_checked(at, content, size, error);
+    }
+    for (size_t done = 0, step; done < size; done += step) {
+        step = content != NULL || size - done < sizeof zeros ? size - done : sizeof zeros;
+        if (sr_os_copy(at + done, content != NULL ? content : zeros, step, error) != 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
 /* A page of a file that no device gives back is not worth another attempt, and neither are the others' turns. */
-static int store(const sr_block *block, unsigned char *at, const unsigned char *content, size_t size, sr_error *error)
+static int store(const sr_block *block, unsigned char *at, const unsigned char *content, size_t size, int why,
+                 sr_error *error)
 {
     unsigned char *first = block->pages + (size_t)(at - block->pages) / sr_os_page_size() * sr_os_page_size();
     for (int i = 0; i < ATTEMPTS; i++) {
-        if (sr_os_protect(block->pages, block->pages_size, SR_READ_WRITE, error) != 0) {
-            return -1;
-        }
-        if (sr_os_store_checked(at, content, size, error) == 0) {
+        if (put(at, content, size, why, error) == 0) {
             return 0;
         }
-        if (sr_has_file(block->backing) && sr_os_fetch(first, sr_os_page_size(), 1, error) != 0) {
+        if (sr_os_protect(block->pages, block->pages_size, SR_READ_WRITE, error) != 0
+            || (sr_has_file(block->backing) && sr_os_fetch(first, sr_os_page_size(), 1, error) != 0)) {
             return -1;
         }
     }
@@ -29,17 +46,13 @@ static int store(const sr_block *block, unsigned char *at, const unsigned char *
 /* A file's pages one by one, as each may be out of reach; the first error is the one to report. */
 static int fill(const sr_block *block, unsigned char *at, const unsigned char *content, size_t size, int why, sr_error *error)
 {
-    size_t page = sr_os_page_size();
+    size_t page = sr_has_file(block->backing) ? sr_os_page_size() : SIZE_MAX;
     int result = 0;
-    if (!sr_has_file(block->backing)) {
-        return store(block, at, content, size, error);
-    }
     for (size_t done = 0, step; done < size; done += step) {
         size_t offset = (size_t)(at + done - block->pages) % page, left = size - done;
         sr_error refused;
         step = left < page - offset ? left : page - offset;
-        if ((why != SR_WALK_DAMAGED || sr_os_is_present(at + done - offset))
-            && store(block, at + done, content != NULL ? content + done : NULL, step, &refused) != 0 && result == 0) {
+        if (store(block, at + done, content != NULL ? content + done : NULL, step, why, &refused) != 0 && result == 0) {
             *error = refused;
             result = -1;
         }
@@ -56,10 +69,29 @@ int sr_block_wipe_checked(sr_block *block, int why, sr_error *error)
     sr_error second;
     int result;
     sr_canary_of(mark, canary);
+    if (sr_os_protect(block->pages, block->pages_size, SR_READ_WRITE, error) != 0) {
+        return -1;
+    }
     result = fill(block, data, NULL, (size_t)(block->pages + block->pages_size - data), why, error);
     result |= fill(block, mark, canary, SR_CANARY_SIZE, why, result == 0 ? error : &second);
     result |= fill(block, block->pages, NULL, (size_t)(mark - block->pages), why, result == 0 ? error : &second);
     return result;
+}
+
+/* Whether pages of a file can be overwritten without their disk. One that is as the disk has it is not only fetched but asked
+ * for, before anything is stored: a file system that is frozen, or writes it out at this moment, keeps whoever does that. A
+ * partial page whose contents are there was not written out since. */
+static int needs_no_disk(const sr_block *block)
+{
+    unsigned char expected[SR_CANARY_SIZE], found[SR_CANARY_SIZE], *mark = block->data - SR_CANARY_SIZE;
+    sr_error ignored;
+    if (block->backing != SR_BACKING_PARTIAL || !sr_os_is_present(block->pages)
+        || sr_os_protect(block->pages, block->pages_size, SR_READ_WRITE, &ignored) != 0
+        || sr_os_store_checked(found, mark, SR_CANARY_SIZE, &ignored) != 0) {
+        return 0;
+    }
+    sr_canary_of(mark, expected);
+    return memcmp(found, expected, SR_CANARY_SIZE) == 0;
 }
 
 /* ---- in a walk: each of the others still deserves its turn, whatever becomes of one ---- */
@@ -77,7 +109,7 @@ static void wipe(sr_block *block, int why)
 static void wipe_file(sr_block *block, int why)
 {
     sr_error ignored;
-    if (sr_has_file(block->backing)) {
+    if (sr_has_file(block->backing) && (why != SR_WALK_DAMAGED || needs_no_disk(block))) {
         (void)sr_block_wipe_checked(block, why, &ignored);
     }
 }
@@ -105,7 +137,7 @@ void sr_blocks_wipe_at_once(int why, volatile int32_t *count)
 
 static int wipe_held(sr_block *block, sr_error *error)
 {
-    int result = sr_block_wipe_checked(block, SR_WALK_LIVES_ON, error);
+    int result = sr_block_wipe_checked(block, SR_NO_WALK, error);
     return block->backing == SR_BACKING_FILE ? result : 0;
 }
 

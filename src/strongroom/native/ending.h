@@ -19,13 +19,14 @@ void sr_blocks_wipe_all(void);
 sr_block *sr_blocks_hold_files(void);
 int sr_blocks_wipe_files(sr_block *newest, sr_error *error);
 
-/* Why there is a walk: before something that may let the process live on; before its end; or because of damage. */
-enum { SR_WALK_LIVES_ON = 0, SR_WALK_LAST = 1, SR_WALK_DAMAGED = 2 };
+/* Why there is a walk: before something that may let the process live on; before its end; or because of damage. Or that there
+ * is none. */
+enum { SR_WALK_LIVES_ON = 0, SR_WALK_LAST = 1, SR_WALK_DAMAGED = 2, SR_NO_WALK = 3 };
 
 /* Have each of `visits`, up to a NULL, visit every live block, whatever other threads do and whatever this one was doing:
- * waits for nothing. Nothing joins or leaves the list meanwhile; unless the process may live on, never again. A process that only shares this one's memory
- * visits none. What `count` points to, if anything, grows by one before the first visit: a block whose maker found it so,
- * and only then asked for memory or waited (sr_blocks_await_walk), is not visited. */
+ * waits for nothing. Nothing joins or leaves the list meanwhile; unless the process may live on, never again. A process
+ * that only shares this one's memory visits none. What `count` points to, if anything, grows by one before the first visit:
+ * a block whose maker found it so, and only then asked for memory or waited (sr_blocks_await_walk), is not visited. */
 typedef void sr_visit(sr_block *block, int why);
 void sr_blocks_walk(sr_visit *const *visits, int why, volatile int32_t *count);
 
@@ -39,7 +40,7 @@ void sr_blocks_expect_walks(void);
 void sr_blocks_await_walk(void);
 
 /* Wipe every live block at once, in such a walk. Async-signal-safe. Before the process's end what private files hold is
- * overwritten too, which waits for disks; because of damage nothing waits: what is only on a disk stays there. Pages
+ * overwritten too, which waits for disks; because of damage nothing waits: what lies in private files stays. Pages
  * are READ_WRITE afterwards, whatever is noted of them: to make them what they were, or to note it, would race with whoever
  * is changing both at this moment. */
 void sr_blocks_wipe_at_once(int why, volatile int32_t *count);

@@ -89,9 +89,8 @@ int sr_block_is_intact(const sr_block *block)
 {
     const unsigned char *mark = block->data - SR_CANARY_SIZE;
     size_t below = (size_t)(mark - block->pages);
-    sr_error ignored;
-    if (block->has_no_canary || (block->backing == SR_BACKING_PARTIAL && sr_block_fetch_marks(block, &ignored) != 0)) {
-        return 1; /* a page that its device does not give back is lost, and nobody can look at it */
+    if (block->has_no_canary) {
+        return 1;
     }
     return sr_block_condition(block) != SR_DAMAGED
            && (below == 0 || (block->pages[0] == 0 && memcmp(block->pages, block->pages + 1, below - 1) == 0));
@@ -105,7 +104,7 @@ int sr_block_wipe(sr_block *block, sr_error *error)
     block->burned = (sr_outcome){NULL, 0};
     if (sr_block_fetch(block, &block->burned) != 0) {
         sr_error ignored;
-        (void)sr_block_wipe_checked(block, SR_WALK_LIVES_ON, &ignored);
+        (void)sr_block_wipe_checked(block, SR_NO_WALK, &ignored);
         (void)sr_os_store_checked(block->data - SR_CANARY_SIZE, NULL, SR_CANARY_SIZE, &ignored); /* for nobody's disk */
         block->has_no_canary = 1;
         return 0;

@@ -22,7 +22,7 @@ void sr_block_end_end(sr_block *block);
 void sr_blocks_await_ends(void);
 
 /* Wipe it through the kernel, page by page, whatever other threads do with it; async-signal-safe. What is out of reach stays
- * as it is, which is an error, and so does what is not in memory, if `why` is damage. */
+ * as it is, which is an error. `why`: in which walk, or SR_NO_WALK. */
 int sr_block_wipe_checked(sr_block *block, int why, sr_error *error);
 
 /* Ask the system for one step on a block's pages, and note how it went. */

@@ -63,7 +63,7 @@ int sr_os_punch(void *address, size_t size, sr_error *error);
  * first touch. Where the system cannot be asked: nothing is done, and no error. */
 int sr_os_fetch(void *address, size_t size, int is_written, sr_error *error);
 
-/* Whether a page is in memory, so that a store to it waits for no disk; yes where the system does not say. Async-signal-safe. */
+/* Whether a page is in memory, so that to read it waits for no disk; yes where the system does not say. Async-signal-safe. */
 int sr_os_is_present(void *page);
 
 #endif
