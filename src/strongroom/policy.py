@@ -243,6 +243,18 @@ _FORMS = {
 _TOGETHER = ("fallback", "directory")
 
 
+def _parsed_fallback(value: str) -> tuple[str, ...]:
+    if value == _NO_FALLBACK:
+        return ()
+    words = value.split(",")
+    for word in words:
+        if word not in _FALLBACK:
+            wrong = value if word == _NO_FALLBACK else word
+            known = " and ".join(map(repr, _FALLBACK))
+            raise ValueError(f"fallback knows {known}, or {_NO_FALLBACK!r} alone, not {wrong!r}")
+    return _checked_fallback(words)
+
+
 def _parsed(field: str, value: str) -> object:
     if field == "require":
         if not value:  # a variable that a script left empty must not mean "nothing is required"
@@ -254,7 +266,7 @@ def _parsed(field: str, value: str) -> object:
         except ValueError:
             raise ValueError("wait_seconds must be a number of seconds") from None
     if field == "fallback":
-        return () if value == _NO_FALLBACK else _checked_fallback(value.split(","))
+        return _parsed_fallback(value)
     return _checked_directory(value) if field == "directory" else value
 
 
@@ -286,5 +298,18 @@ def parse(text: str, source: str) -> dict[str, object]:
 
 
 def overridden(policy: Policy, fields: dict[str, object]) -> Policy:
-    """Return the policy with these fields put in the place of its own."""
-    return Policy(**{**policy._fields(), **fields}) if fields else policy  # type: ignore[arg-type]
+    """Return the policy with these fields put in the place of its own.
+
+    Raises:
+        ValueError: They make no sense together, or beside what stays of the policy; says then whose that is.
+    """
+    if not fields:
+        return policy
+    required = fields.get("require")
+    requires_lock = isinstance(required, frozenset) and guarantees.LOCKED in required
+    if requires_lock and policy.fallback and "fallback" not in fields:
+        raise ValueError(
+            "require names LOCKED, which no fallback gives, and the program's own policy has fallback="
+            f"{','.join(policy.fallback)}: fallback={_NO_FALLBACK} beside it switches that off"
+        )
+    return Policy(**{**policy._fields(), **fields})  # type: ignore[arg-type]

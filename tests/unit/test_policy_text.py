@@ -55,11 +55,13 @@ def test_nothing_written_changes_nothing(text: str) -> None:
         ("wait_seconds=inf", "finite"),
         ("verify=always", "first, each"),
         ("hibernation=no", "allow, block"),
-        ("fallback=disk", "fallback knows 'volatile' and 'file', not 'disk'"),
-        ("fallback=", "fallback knows 'volatile' and 'file', not ''"),
-        ("fallback=file,", "not ''"),
-        ("fallback=none,file", "not 'none'"),
-        ("fallback=None", "not 'None'"),
+        ("fallback=disk", "fallback knows 'volatile' and 'file', or 'none' alone, not 'disk'"),
+        ("fallback=", "fallback knows 'volatile' and 'file', or 'none' alone, not ''"),
+        ("fallback=file,", "or 'none' alone, not ''"),
+        ("fallback=none,file", "or 'none' alone, not 'none,file'"),
+        ("fallback=file,none", "or 'none' alone, not 'file,none'"),
+        ("fallback=NONE", "or 'none' alone, not 'NONE'"),
+        ("fallback=None,file", "or 'none' alone, not 'None'"),
         ("fallback=volatile,volatile", "names 'volatile' twice"),
         ("fallback=('file',)", "fallback knows"),
         ("directory=", "must be an absolute path, not ''"),
@@ -109,5 +111,19 @@ def test_words_that_make_sense_only_together() -> None:
     assert overridden(PLAIN, parse(f"directory={PLACE} fallback=file", "HERE")).directory == PLACE
     with pytest.raises(ValueError, match="fallback 'file' needs directory="):
         overridden(PLAIN, parse("fallback=volatile,file", "HERE"))
-    with pytest.raises(ValueError, match="require names LOCKED, which no fallback gives"):
-        overridden(Policy(fallback=("volatile",)), parse("require=LOCKED", "HERE"))
+    with pytest.raises(ValueError, match="which no fallback gives: leave out the one or the other"):
+        overridden(Policy(require={"LOCKED"}), parse("fallback=volatile", "HERE"))
+
+
+@pytest.mark.parametrize("text", ["require=LOCKED", f"require=NO_DUMP,LOCKED directory={PLACE}"])
+def test_a_lock_that_is_required_beside_the_programs_fallback(text: str) -> None:
+    """There is no fallback among the operator's words: it says whose is meant, and the words that end it work."""
+    base = Policy(fallback=("volatile", "file"), directory=PLACE)
+    with pytest.raises(ValueError, match="require names LOCKED") as caught:
+        overridden(base, parse(text, "HERE"))
+    words = str(caught.value)
+    assert words == (
+        "require names LOCKED, which no fallback gives, and the program's own policy has fallback=volatile,file: "
+        "fallback=none beside it switches that off"
+    )
+    assert overridden(base, parse(f"fallback=none {text}", "HERE")).fallback == ()

@@ -64,7 +64,22 @@ told["made"] = [backing(made), str(made[0]) if isinstance(made[0], Exception) el
     assert limited(code.format(program="wait_seconds=0.01"), tmp_path, env=env)["made"] == ["file", ""]
     kind, words = limited(code.format(program="require={'LOCKED'}"), tmp_path, env=env)["made"]
     assert kind == "ValueError"
-    assert words == ("STRONGROOM_POLICY: require names LOCKED, which no fallback gives: leave out the one or the other")
+    assert words == "STRONGROOM_POLICY: require names LOCKED, which no fallback gives: leave out the one or the other"
+
+
+def test_the_operator_requires_the_lock_that_the_programs_fallback_goes_without(tmp_path: Path) -> None:
+    """The ValueError names the program's fallback and what switches it off; with these words the lock is required."""
+    code = """
+strongroom.configure(policy=policy("volatile", "file"))
+made = warned(lambda: LockedBuffer(32))
+told["made"] = [backing(made), str(made[0])]
+"""
+    kind, words = limited(code, tmp_path, env={"STRONGROOM_POLICY": "require=LOCKED"})["made"]
+    assert kind == "ValueError"
+    assert words.startswith("STRONGROOM_POLICY: require names LOCKED")
+    assert "the program's own policy has fallback=volatile,file: fallback=none beside it switches that off" in words
+    kind, words = limited(code, tmp_path, env={"STRONGROOM_POLICY": "fallback=none require=LOCKED"})["made"]
+    assert kind == "LockLimitError"
 
 
 def test_the_operator_switches_the_programs_off(tmp_path: Path) -> None:
