@@ -100,7 +100,7 @@ def install_host(host):
     ``host.plan(size, backing, isolated, policy)`` returns ``(is_secretmem, may_fall_back, required, is_slot, proven)``,
     the last not 0 if the same answer holds for every small buffer of which nothing special is asked, in pages that were
     found to keep what these bits stand for;
-    ``host.refusal(call, code, is_lock_limit, requested, note="")`` returns the exception to raise; ``host.waiting(policy,
+    ``host.refusal(call, code, is_lock_limit, requested, note="", remedy="")`` returns the exception to raise; ``host.waiting(policy,
     call, requested)`` gives an item for each further try at the lock limit, ``host.wait_note(policy, requested)`` says
     what came of it; ``host.verify(block, policy)`` raises or warns of what a new block does not have, and ``host.collect(block)`` returns evidence for all it has;
     ``host.keepers(start, end)`` returns words for what still refers to that memory.
@@ -108,7 +108,7 @@ def install_host(host):
     Where nothing is locked: ``host.volatile_ways(size, backing, directory, lock, policy)``, ``host.file_ways(directory,
     allow_memory, policy)`` and ``host.stand_ins(policy, size, tail, align, refusals)`` return what to try, as ``(backing, required,
     untried, directory)`` each; ``host.nowhere(refusals, size)`` returns the exception where nothing worked,
-    ``host.no_stand_in(refusals)`` says the same in words, ``host.tell_stand_in(block, call, code)`` warns of one that did;
+    ``host.no_stand_in(refusals)`` says the same in words, ``host.needs_no_lock(policy)`` what else there is, ``host.tell_stand_in(block, call, code)`` warns of one that did;
     ``host.not_burned(call, code, backing)`` and ``host.not_fetched(call, code, backing)`` return exceptions for a file's pages.
     """
     global _host

@@ -121,8 +121,8 @@ class LockLimitError(SystemCallError):
         requested: Bytes that were to be locked: the size asked for and its canary, rounded up to whole pages.
         limit: Bytes this process may lock, or ``None`` if the system sets no limit or does not say.
         locked_now: Bytes it has locked already, by whomever, or ``None`` if the system does not say.
-        advice: Remedies for this system, those for where the process runs first.
-        note: What came of waiting, if the policy asked for it.
+        advice: Remedies for this system, those for where the process runs first; last what needs no lock.
+        note: What came of waiting, and of the fallback, if the policy asked for them.
 
     Raised when: locking pages for a buffer, for the sealing key or for a secret being opened meets the limit. What
     existed before is unharmed, and nothing was made.

@@ -204,7 +204,8 @@ def test_the_last_refusal_is_the_error_and_the_others_are_told() -> None:
 
 def test_what_a_stand_in_is_told_to_lack() -> None:
     """One page, the alignment, a directory in memory; nothing is said where nothing was tried."""
-    assert "VolatileBuffer and FileBuffer need no lock" in elsewhere.no_stand_in([])
+    assert elsewhere.no_stand_in([]) == ""
+    assert "VolatileBuffer and FileBuffer need no lock" in elsewhere.needs_no_lock(None)
     refusals: list[object] = []
     policy = Policy(fallback=("volatile",))
     assert elsewhere.stand_ins(policy, 5000, 0, 1, refusals) == []  # type: ignore[arg-type]

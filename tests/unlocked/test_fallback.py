@@ -38,6 +38,9 @@ told["VmLck"] = observed.status_size("VmLck")
     for backing in ("auto", "locked"):
         for word in ("VolatileBuffer", "FileBuffer", "fallback", "limit is 0 bytes"):
             assert word in str(told[backing])
+        remedy, _, other = str(told[backing]).partition("VolatileBuffer and FileBuffer")
+        assert "ulimit -l" in remedy
+        assert "ulimit" not in other
     assert told["VmLck"] == 0
 
 

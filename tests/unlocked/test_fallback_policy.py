@@ -93,11 +93,17 @@ made = warned(lambda: LockedBuffer(32))
 told["made"] = [backing(made), made[1] == [], "NOT LOCKED" in repr(made[0])]
 told["words"] = str(made[0]) if isinstance(made[0], Exception) else ""
 told["own"] = backing(warned(lambda: LockedBuffer(32, policy=policy("file"))))
+told["plain"] = str(warned(lambda: LockedBuffer(32, policy=Policy()))[0])
 """
     off = limited(code, tmp_path, env={"STRONGROOM_POLICY": "fallback=none"})
     assert off["made"] == ["LockLimitError", True, False]
-    assert "with backing='auto' Policy(fallback=...) lets them stand in" in off["words"]
+    assert off["words"].endswith(
+        "VolatileBuffer and FileBuffer need no lock. That one stands in is switched off here: STRONGROOM_POLICY has "
+        "fallback=none, and only a policy that the call itself names comes before that."
+    )
+    assert "Policy(fallback=...)" not in off["words"]
     assert off["own"] == "file"
+    assert "with backing='auto' Policy(fallback=...) lets them stand in" in off["plain"]
     backing, is_quiet, says_so = limited(code, tmp_path)["made"]
     assert (backing in ("droppable", "partial"), is_quiet, says_so) == (True, False, True)
 

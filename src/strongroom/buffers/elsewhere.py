@@ -28,6 +28,7 @@ from strongroom.policy import Policy
 
 __all__ = [
     "file_ways",
+    "needs_no_lock",
     "no_stand_in",
     "not_burned",
     "not_fetched",
@@ -269,12 +270,20 @@ def nowhere(refusals: list[Refusal], size: int) -> StrongroomError:
     return SystemCallError(last[2], last[3], ". ".join(part for part in (_advice(last, size), tried) if part))
 
 
-def no_stand_in(refusals: list[Refusal]) -> str:
-    """Return what an error says of stand-ins that did not serve either, or of how to have some."""
-    if not refusals:
+def needs_no_lock(policy: Policy | None) -> str:
+    """Return the last of an error's remedies where nothing was to stand in: what needs no lock, and how it may serve."""
+    if policy is None and settings.has_no_fallback():
         return (
-            "VolatileBuffer and FileBuffer need no lock; with backing='auto' Policy(fallback=...) lets them stand in."
+            "VolatileBuffer and FileBuffer need no lock. That one stands in is switched off here: "
+            f"{settings.VARIABLE} has fallback=none, and only a policy that the call itself names comes before that."
         )
+    return "VolatileBuffer and FileBuffer need no lock; with backing='auto' Policy(fallback=...) lets them stand in."
+
+
+def no_stand_in(refusals: list[Refusal]) -> str:
+    """Return what an error says of stand-ins that did not serve either; nothing if there were to be none."""
+    if not refusals:
+        return ""
     return f"The fallback did not serve either: {'; '.join(map(_words, refusals))}."
 
 

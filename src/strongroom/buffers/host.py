@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from strongroom.buffers.elsewhere import (
     file_ways,
+    needs_no_lock,
     no_stand_in,
     not_burned,
     not_fetched,
@@ -20,6 +21,7 @@ __all__ = [
     "collect",
     "file_ways",
     "keepers",
+    "needs_no_lock",
     "no_stand_in",
     "not_burned",
     "not_fetched",

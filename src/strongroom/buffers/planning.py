@@ -181,11 +181,17 @@ def plan(size: int, backing: str, isolated: bool | None, policy: Policy | None) 
     return is_secretmem, may_fall_back, 0 if may_fall_short else steps_for(names), is_slot, proven
 
 
-def refusal(call: str, code: int, is_lock_limit: bool, requested: int, note: str = "") -> StrongroomError:
-    """Return the exception for pages that the system refused; ``note`` says what came of waiting for them."""
+def refusal(
+    call: str, code: int, is_lock_limit: bool, requested: int, note: str = "", remedy: str = ""
+) -> StrongroomError:
+    """Return the exception for pages that the system refused.
+
+    ``note`` says what came of waiting for them and of what was to stand in, ``remedy`` what helps but a higher limit.
+    """
     if is_lock_limit and is_limit(call, requested):
         held = limits.locked_now()
-        return LockLimitError(call, code, requested, limits.lock_limit(), held, limits.remedies(), note)
+        remedies = f"{limits.remedies()} {remedy}".rstrip()
+        return LockLimitError(call, code, requested, limits.lock_limit(), held, remedies, note)
     if call == "memfd_secret" and code in (errno.ENOSYS, errno.EPERM, NO_SUCH_CALL):
         return UnsupportedError(
             "this kernel has no secret memory (memfd_secret(2): Linux 5.14, before 6.5 only when booted with "

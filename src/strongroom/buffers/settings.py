@@ -17,7 +17,7 @@ from strongroom._os import limits
 from strongroom.exceptions import SettledError
 from strongroom.policy import PLAIN, Policy, overridden, parse
 
-__all__ = ["VARIABLE", "configure", "default"]
+__all__ = ["VARIABLE", "configure", "default", "has_no_fallback"]
 
 #: The operator's environment variable.
 VARIABLE = "STRONGROOM_POLICY"
@@ -26,6 +26,7 @@ VARIABLE = "STRONGROOM_POLICY"
 #: setdefault is one step for all threads, and needs no lock that a fork in another thread could leave held in a child.
 _first: dict[str, list[Policy]] = {}
 _settled: Policy | None = None
+_has_no_fallback = False
 
 
 def default() -> Policy:
@@ -34,16 +35,23 @@ def default() -> Policy:
     Raises:
         ValueError: The operator's variable is malformed.
     """
-    global _settled
+    global _settled, _has_no_fallback
     if _settled is None:
         configured = _first.setdefault("policy", [PLAIN])[0]
         # Two threads may both come here: they compute the same, and the variable is read while nobody uses buffers yet.
         fields = parse(os.environ.get(VARIABLE, ""), VARIABLE)
+        _has_no_fallback = fields.get("fallback") == ()
         try:
             _settled = overridden(configured, fields)
         except ValueError as error:  # each word is right, and together, or with the program's, they are not
             raise ValueError(f"{VARIABLE}: {error}") from None
     return _settled
+
+
+def has_no_fallback() -> bool:
+    """Return whether the operator wants nothing to stand in where a call names no policy."""
+    default()
+    return _has_no_fallback
 
 
 def configure(*, policy: Policy | None = None, raise_lock_limit: bool = False) -> None:

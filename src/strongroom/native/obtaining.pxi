@@ -58,6 +58,7 @@ cdef int _obtain(Block block, object backing, object isolated, object policy, ob
         raise MemoryError()
     is_limit = failed and sr_os_is_lock_limit(&error)
     note = _host.wait_note(policy, size) if is_limit else ""
+    words = ""
     if backing is _AUTO or backing == _AUTO:
         found, words = _stand_in(block, failed, policy, align, &error)
         if found:
@@ -65,10 +66,9 @@ cdef int _obtain(Block block, object backing, object isolated, object policy, ob
         note = f"{note} {words}".strip()
         if not failed and block.place.data == NULL:
             failed = _create(block, is_secretmem, may_fall_back, required, &error)
-    elif is_limit and isinstance(block, LockedBuffer):
-        note = f"{note} {_host.no_stand_in([])}".strip()
     if failed:
-        raise _host.refusal(error.call.decode(), error.code, is_limit, size, note)
+        remedy = _host.needs_no_lock(policy) if is_limit and not words and isinstance(block, LockedBuffer) else ""
+        raise _host.refusal(error.call.decode(), error.code, is_limit, size, note, remedy)
     block.kept_in = block.home().backing
     block.is_doomed = False
     _host.verify(block, policy)
