@@ -108,6 +108,45 @@ def test_a_stand_in_says_why_it_is_none_that_is_locked(backing: str) -> None:
     assert locked["LOCKED"] == before
 
 
+def unlocked_after(lock: "tuple[str, int] | None", flags: str) -> Guarantees:
+    """What is said of ordinary pages that a policy lets go without the lock."""
+    listing = parse_smaps(LISTING.format(flags=flags, path="", before=""))
+    found = judge_smaps(listing, START, END, {**DONE, "LOCK": lock}, False, 0.0)
+    unlocked.judge_ordinary(found, 0.0)
+    unlocked.judge_stand_in(found, "locked")
+    return found
+
+
+@pytest.mark.parametrize("flags", ["dc dd", "lo dc dd"])
+def test_memory_that_the_policy_lets_go_unlocked_says_so_everywhere(flags: str) -> None:
+    """The refused call, whose word let it pass, the remedy; nothing speaks of locked pages, unless they are.
+
+    Control: pages that turned out to be locked all the same (mlockall) are spoken of as such, without a remedy.
+    """
+    found = unlocked_after(("mlock", errno.EPERM), flags)
+    others = " ".join(found[name].source for name in ("NEVER_WRITTEN", "UNREADABLE_BY_OTHERS", "NO_MIGRATION"))
+    assert {found[name].state for name in ("NEVER_WRITTEN", "UNREADABLE_BY_OTHERS", "NO_MIGRATION")} == {"unavailable"}
+    if "lo" in flags:
+        assert found["LOCKED"].state == "verified"
+        assert "hibernation writes locked pages" in others
+        return
+    assert found["LOCKED"].state == "refused"
+    source = found["LOCKED"].source
+    assert source.startswith(f"mlock: {os.strerror(errno.EPERM)}. The policy lets it go without: ")
+    assert limits.remedies() in source
+    assert "not locked" in found["NEVER_WRITTEN"].source
+    assert "swap" in found["NEVER_WRITTEN"].source
+    assert "locked pages" not in others
+
+
+def test_a_system_without_a_lock_has_no_remedy() -> None:
+    """There it is unavailable, and what may become of the pages is said all the same."""
+    found = unlocked_after(("mlock", NO_SUCH_CALL), "dc dd")
+    assert found["LOCKED"].state == "unavailable"
+    assert "raise the lock limit" not in found["LOCKED"].source
+    assert "swap" in found["NEVER_WRITTEN"].source
+
+
 def test_a_place_is_believed_only_by_its_device(tmp_path: Path) -> None:
     """The listing's path may lead elsewhere by now; another number is another file system."""
     found = filesystems.find(str(tmp_path))

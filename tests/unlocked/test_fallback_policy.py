@@ -108,6 +108,35 @@ told["plain"] = str(warned(lambda: LockedBuffer(32, policy=Policy()))[0])
     assert (backing in ("droppable", "partial"), is_quiet, says_so) == (True, False, True)
 
 
+@pytest.mark.parametrize("isolated", [True, False])
+def test_without_the_fallback_the_programs_shortfall_decides(tmp_path: Path, isolated: bool) -> None:
+    """With "allow" it is ordinary memory without a word, its evidence is true of that; raise beside none forbids it."""
+    code = f"""
+strongroom.configure(policy=policy("volatile", on_shortfall="allow"))
+made = warned(lambda: LockedBuffer(32, isolated={isolated}))
+told["made"] = [backing(made), made[1], repr(made[0])]
+if backing(made) == "locked":
+    told["found"] = {{name: [one.state, one.source] for name, one in made[0].guarantees().items()}}
+    with made[0].open() as view:
+        told["flags"] = sorted(mapping_at(address_of(view)).flags)
+"""
+    told = limited(code, tmp_path, env={"STRONGROOM_POLICY": "fallback=none"})
+    shown = "<LockedBuffer 32 bytes, locked, closed, NOT LOCKED (the policy allowed it)>"
+    assert told["made"] == ["locked", [], shown]
+    assert "lo" not in told["flags"]
+    state, source = told["found"]["LOCKED"]
+    assert state == "refused"
+    assert source.startswith("mlock: ")
+    assert "The policy lets it go without: " in source
+    assert "ulimit -l" in source
+    state, source = told["found"]["NEVER_WRITTEN"]
+    assert state == "unavailable"
+    assert "not locked" in source
+    assert not [name for name, (_, source) in told["found"].items() if "locked pages" in source]
+    pair = limited(code, tmp_path, env={"STRONGROOM_POLICY": "fallback=none on_shortfall=raise"})
+    assert pair["made"][:2] == ["LockLimitError", []]
+
+
 def test_what_is_required_is_required_of_a_stand_in_too(tmp_path: Path) -> None:
     """A fallback that cannot give it is left out, and the error says of each what it lacks."""
     told = limited(

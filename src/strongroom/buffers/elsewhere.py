@@ -271,7 +271,7 @@ def nowhere(refusals: list[Refusal], size: int) -> StrongroomError:
 
 
 def needs_no_lock(policy: Policy | None) -> str:
-    """Return the last of an error's remedies where nothing was to stand in: what needs no lock, and how it may serve."""
+    """Return the last of an error's remedies where nothing was to stand in: what needs no lock, and what lets it."""
     if policy is None and settings.has_no_fallback():
         return (
             "VolatileBuffer and FileBuffer need no lock. That one stands in is switched off here: "

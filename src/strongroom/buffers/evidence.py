@@ -10,7 +10,7 @@ from strongroom import guarantees as words
 from strongroom._os import PLATFORM, procfs
 from strongroom.buffers.promises import STEP_OF, promised
 from strongroom.buffers.spans import Span, judge_spans
-from strongroom.buffers.unlocked import judge_stand_in, judge_unlocked
+from strongroom.buffers.unlocked import judge_ordinary, judge_stand_in, judge_unlocked
 from strongroom.exceptions import NO_SUCH_CALL, reason_of
 from strongroom.guarantees import Evidence, Guarantees
 
@@ -147,6 +147,8 @@ def read_back(start: int, end: int, steps: Steps, backing: str) -> Guarantees:
     found, mappings = _ask(start, end, steps, backing == "secretmem")
     if backing not in ("locked", "secretmem"):
         judge_unlocked(found, backing, mappings, time.time())
+    elif backing == "locked":
+        judge_ordinary(found, time.time())
     return found
 
 
@@ -196,6 +198,6 @@ def collect(block: _native.Block) -> Guarantees:
     found = read_back(start, end, steps, block.backing)
     if not block.is_isolated:
         judge_slot(found, time.time())
-    if isinstance(block, _native.LockedBuffer) and block.backing not in ("locked", "secretmem"):
+    if steps["LOCK"] is not None and isinstance(block, _native.LockedBuffer | _native.LockedBlock):
         judge_stand_in(found, block.backing)
     return Guarantees({name: Evidence(one.state, one.source, one.time, is_current) for name, one in found.items()})

@@ -1,4 +1,5 @@
-"""What is known of memory that nothing locks: evidence for droppable pages, partial pages and private files.
+"""What is known of memory that nothing locks: evidence for droppable pages, partial pages and private files, and for
+ordinary pages whose lock was refused.
 
 Two promises are never confused here. Kept *in* memory: none of these is, LOCKED says so for each. Never copied *out*:
 that is NEVER_WRITTEN, and here it is what they are for, or what they are not.
@@ -16,7 +17,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from strongroom._os import procfs
 
-__all__ = ["SERVES", "judge_stand_in", "judge_unlocked", "place_of"]
+__all__ = ["SERVES", "judge_ordinary", "judge_stand_in", "judge_unlocked", "place_of"]
 
 #: What each of them is, for who asked for locked memory.
 SERVES = {
@@ -24,6 +25,8 @@ SERVES = {
     "partial": "a partial page, which vanishes about 30 seconds after it is stored and when memory is short",
     "file": "a private file",
 }
+
+_GOES_WITHOUT = "The policy lets it go without: ordinary pages (on_shortfall='raise' and LOCKED required forbid that)"
 
 _SMAPS = "/proc/self/smaps, proc_pid_smaps(5)"
 _DELETED = " (deleted)"
@@ -40,6 +43,9 @@ _READERS = {
 _ANY_READERS = "a debugger, and who the system lets act as one, reads them"
 _MOVES = {"linux": "the kernel may move a page and leave the old copy in free RAM: admin-guide/sysctl/vm.rst"}
 _ANY_MOVES = "nothing keeps a page in its place in RAM"
+_SWAPPED = (
+    "these pages are not locked: when memory is short they go to the swap like any other, and a hibernation writes them"
+)
 _HIBERNATES = "a hibernation, which this machine may be able to, would write all of memory"
 _PARTIAL = {
     "linux": "what lies behind the end of a file is cleared when its page is written back (fs/ext4/page-io.c, "
@@ -96,23 +102,37 @@ def judge_unlocked(found: Guarantees, backing: str, pages: list[procfs.Mapping],
     """
     if found[words.LOCKED].state == words.UNAVAILABLE:
         found[words.LOCKED] = Evidence(words.UNAVAILABLE, _NOT_LOCKED[backing], now)
+    _judge_unlike_locked(found, _never_written(backing, pages, now), now)
+
+
+def judge_ordinary(found: Guarantees, now: float) -> None:
+    """Change what was judged of locked pages to what is true of pages that were to be locked, and are not.
+
+    Args:
+        found: Is changed, unless the pages turned out to be locked all the same, or nothing says that they are not.
+        now: Seconds since the epoch.
+    """
+    if found[words.LOCKED].state in (words.REFUSED, words.UNAVAILABLE):
+        _judge_unlike_locked(found, Evidence(words.UNAVAILABLE, _SWAPPED, now), now)
+
+
+def _judge_unlike_locked(found: Guarantees, never_written: Evidence, now: float) -> None:
     found[words.UNREADABLE_BY_OTHERS] = Evidence(words.UNAVAILABLE, _READERS.get(PLATFORM, _ANY_READERS), now)
     found[words.NO_MIGRATION] = Evidence(words.UNAVAILABLE, _MOVES.get(PLATFORM, _ANY_MOVES), now)
-    found[words.NEVER_WRITTEN] = _never_written(backing, pages, now)
+    found[words.NEVER_WRITTEN] = never_written
 
 
 def judge_stand_in(found: Guarantees, backing: str) -> None:
-    """Say of what stands in for locked memory that it does, why, and what would have it locked.
+    """Say of what is there instead of locked memory what it is, why, and what would have it locked.
 
     Args:
         found: Is changed. That it was refused is there already, with the call and its error; unless the pages turned
             out to be locked all the same (mlockall(2) of the program).
-        backing: ``"droppable"``, ``"partial"`` or ``"file"``.
+        backing: ``"droppable"``, ``"partial"`` or ``"file"`` for what stands in; else ordinary pages, unlocked.
     """
     lock = found[words.LOCKED]
     if lock.state == words.REFUSED:
-        source = (
-            f"{lock.source}. The fallback of the policy serves instead: {SERVES[backing]}. To have it locked, "
-            f"raise the lock limit. {limits.remedies()}"
-        )
+        serves = SERVES.get(backing)
+        instead = f"The fallback of the policy serves instead: {serves}" if serves else _GOES_WITHOUT
+        source = f"{lock.source}. {instead}. To have it locked, raise the lock limit. {limits.remedies()}"
         found[words.LOCKED] = Evidence(words.REFUSED, source, lock.time)
