@@ -211,6 +211,10 @@ def test_nothing_that_this_system_has() -> None:
         ("mremap(private file)", errno.ENOMEM, "Memory, address space, or mappings (sysctl vm.max_map_count)"),
         ("unlink(private file)", errno.EPERM, "An empty file .strongroom-* stays in '/x'"),
         ("madvise(MADV_DONTDUMP)", errno.EINVAL, "This was for file pages in '/x'"),
+        ("open(directory)", errno.EMFILE, "This process may have no more files open (ulimit -n): close some"),
+        ("open(O_TMPFILE)", errno.EMFILE, "This process may have no more files open (ulimit -n): close some"),
+        ("open(O_TMPFILE)", errno.ENFILE, "The whole system may have no more files open (sysctl fs.file-max)"),
+        ("pwrite(private file)", errno.EFBIG, "Its file would be larger than this process may write one (ulimit -f)"),
     ],
 )
 def test_a_refusal_says_each_thing_once(call: str, code: int, words: str) -> None:
@@ -222,6 +226,7 @@ def test_a_refusal_says_each_thing_once(call: str, code: int, words: str) -> Non
     assert text.startswith(f"{call}: {os.strerror(code)}. ")
     assert words in text
     assert text.count(call) == text.count(os.strerror(code)) == 1
+    assert code not in (errno.EMFILE, errno.ENFILE, errno.EFBIG) or "Name a directory" not in text
 
 
 def test_the_last_refusal_is_the_error_and_the_others_are_told() -> None:

@@ -10,12 +10,16 @@ Documentation/filesystems/overlayfs.rst, ext4/ and ramfs-rootfs-initramfs.rst of
 
 from __future__ import annotations
 
+import errno
 import os
 
 from strongroom._os import PLATFORM, disks
 from strongroom._os.mounts import Mount, choose, is_number, parse_mountinfo
 
-__all__ = ["UNKNOWN", "Filesystem", "find"]
+__all__ = ["NO_DESCRIPTORS", "UNKNOWN", "Filesystem", "find"]
+
+#: That nothing can be opened at the moment says nothing of what there is.
+NO_DESCRIPTORS = (errno.EMFILE, errno.ENFILE)
 
 UNKNOWN = "what keeps the files of this directory is not known: old contents may stay, whatever is written over them"
 
@@ -112,7 +116,7 @@ def find(directory: str | bytes) -> Filesystem | None:
         directory: Its path.
 
     Raises:
-        OSError: It is not there, is no directory, or may not be reached.
+        OSError: It is not there, is no directory, or may not be reached; or there is no descriptor left to look with.
 
     Platform notes: Linux. Other systems always give ``None``; so does a Linux without ``/proc``.
     Source: proc_pid_mountinfo(5), man-pages 6.10.
@@ -145,8 +149,9 @@ def _read(name: str) -> bytes:
         try:
             with open(f"/proc/{process}/{name}", "rb") as file:
                 return file.read()
-        except OSError:
-            continue
+        except OSError as error:
+            if error.errno in NO_DESCRIPTORS:
+                raise
     return b""
 
 

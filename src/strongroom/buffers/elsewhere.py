@@ -45,7 +45,21 @@ Refusal = Refused | str
 
 _LOCK_STEP = 1 << _native.STEPS.index("LOCK")
 _VOLATILE = ("droppable", "partial")
-_ERROR_DISK_FULL, _ERROR_DISK_QUOTA_EXCEEDED = 112, 1295  # winerror.h
+
+#: What an error's code alone says, whatever call it was; winerror.h (ERROR_DISK_FULL, ERROR_DISK_QUOTA_EXCEEDED,
+#: ERROR_TOO_MANY_OPEN_FILES), errno(3).
+_FULL = "{size:,} bytes were to be written{where}: the file system or the quota is full"
+_BY_CODE = (
+    {112: _FULL, 1295: _FULL, 4: "This process may have no more files open: close some"}
+    if PLATFORM == "windows"
+    else {
+        errno.ENOSPC: _FULL,
+        errno.EDQUOT: _FULL,
+        errno.EMFILE: "This process may have no more files open (ulimit -n): close some, or raise that limit",
+        errno.ENFILE: "The whole system may have no more files open (sysctl fs.file-max): close some",
+        errno.EFBIG: "Its file would be larger than this process may write one (ulimit -f), or the file system takes",
+    }
+)
 #: A sentinel of so many bytes lies behind contents that can vanish; what is to be aligned to more does not fit there.
 _MOST_ALIGNED = _native.CANARY_SIZE
 
@@ -166,7 +180,11 @@ def _places(policy: Policy) -> list[bytes]:
 
 
 def _in_memory(directory: bytes) -> str:
-    """What file system it is if the files of a directory lie in memory, or may for all that is known; else nothing."""
+    """What file system it is if the files of a directory lie in memory, or may for all that is known; else nothing.
+
+    Raises:
+        SystemCallError: There is no descriptor left to look with.
+    """
     try:
         if PLATFORM != "linux":
             return memorydisks.words_for(*_native.filesystem_of(directory), PLATFORM)
@@ -175,8 +193,10 @@ def _in_memory(directory: bytes) -> str:
             return "for all that can be known without /proc"
         if found.is_unseen() and not _native.drops_tails(directory):
             return f"{found.describe()}, {_UNSEEN}"
-    except OSError:  # making the file will say what is wrong with it
-        return ""
+    except OSError as error:
+        if error.errno in filesystems.NO_DESCRIPTORS:
+            raise SystemCallError("open(directory)", error.errno, _BY_CODE.get(error.errno, "")) from None
+        return ""  # making the file will say what is wrong with it
     return found.describe() if found.is_memory else ""
 
 
@@ -213,7 +233,12 @@ def _stand_in(policy: Policy, backing: str, size: int, align: int, refusals: lis
     elif backing == "file":
         assert policy.directory is not None  # Policy sees to that
         path = os.fsencode(policy.directory)
-        if not (place := _in_memory(path)):
+        try:
+            place = _in_memory(path)
+        except SystemCallError as error:
+            refusals.append((backing, path, error.call, error.code))
+            return []
+        if not place:
             return [_way(policy, backing, path)]
         refusals.append(f"file: {_shown(path)} lies in memory ({place})")
     elif size > _native.VOLATILE_MAX_SIZES[backing] or align > _MOST_ALIGNED:
@@ -246,10 +271,8 @@ def _advice(refusal: tuple[str, bytes | None, str, int], size: int) -> str:
     """What was tried when that was refused, and what to do."""
     backing, directory, call, code = refusal
     where = "" if directory is None else f" in {_shown(directory)}"
-    if code in (
-        (_ERROR_DISK_FULL, _ERROR_DISK_QUOTA_EXCEEDED) if PLATFORM == "windows" else (errno.ENOSPC, errno.EDQUOT)
-    ):
-        return f"{size:,} bytes were to be written{where}: the file system or the quota is full"
+    if code in _BY_CODE:
+        return _BY_CODE[code].format(size=size, where=where)
     if call.startswith(("mmap", "mremap", "mprotect")) and code == errno.ENOMEM:
         return "Memory, address space, or mappings (sysctl vm.max_map_count) may have run out"
     if call.startswith(("open(", "CreateFile(")) and directory is not None:
