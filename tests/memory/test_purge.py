@@ -32,6 +32,25 @@ def test_what_was_made_before_refuses(backing: str) -> None:
     secret.destroy()
 
 
+@pytest.mark.parametrize("isolated", [True, False])
+def test_the_repr_says_so(isolated: bool) -> None:
+    """Of what was made before and is over, also while a block has it open. Control: before, and what is made after."""
+    buffer, other = (LockedBuffer(32, backing="locked", isolated=isolated) for _ in range(2))
+    assert repr(buffer) == "<LockedBuffer 32 bytes, locked, closed>"
+    other.freeze()
+    with pytest.raises(PurgedError, match="discard"), buffer.open():  # noqa: PT012
+        purge()
+        assert repr(buffer) == "<LockedBuffer 32 bytes, locked, open, purged>"
+    assert repr(buffer) == "<LockedBuffer 32 bytes, locked, purged>"
+    assert repr(other) == "<LockedBuffer 32 bytes, locked, purged, frozen>"
+    with LockedBuffer(32, backing="locked", isolated=isolated) as made_after:
+        assert repr(made_after) == "<LockedBuffer 32 bytes, locked, closed>"
+    for one in (buffer, other):
+        one.destroy()
+        assert "destroyed" in repr(one)
+        assert "purged" not in repr(one)
+
+
 def test_an_open_block_ends_with_an_error_and_sees_zeros(backing: str) -> None:
     """Nothing faults inside the block; its end says that what was computed must be discarded."""
     buffer = LockedBuffer(32, backing=backing)

@@ -314,10 +314,7 @@ cdef class Block(Keeper):
     __hash__ = None
 
     def __repr__(self):
-        state = "destroyed" if self.is_destroyed else "open" if self.readers or self.writers else "closed"
-        if self.frozen:
-            state += ", frozen"
-        return f"<{type(self).__name__} {self.size} bytes, {self.backing}, {state}{_lacking_lock(self)}>"
+        return f"<{type(self).__name__} {self.size} bytes, {self.backing}, {_state_of(self)}{_lacking_lock(self)}>"
 
     def _proven(self):
         """Bits for promises that were read back for these pages; only whoever reads them back knows what they mean."""

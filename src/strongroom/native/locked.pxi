@@ -19,6 +19,14 @@ cdef inline int _make_locked(Block block, object size, object backing, object is
     return 0
 
 
+cdef str _state_of(Block block):
+    """What the repr says of what became of it."""
+    state = "destroyed" if block.is_destroyed else "open" if block.readers or block.writers else "closed"
+    if block.purges != _purges and not block.is_destroyed:
+        state = "purged" if state == "closed" else f"{state}, purged"
+    return f"{state}, frozen" if block.frozen else state
+
+
 cdef str _lacking_lock(Block block):
     """What the repr says of memory that was to be locked, and is not."""
     if block.is_destroyed or block.generation != sr_generation() or not isinstance(block, (LockedBlock, LockedBuffer)):
