@@ -98,6 +98,14 @@ def test_sizes(vanishing_backing: vanishing.Kind) -> None:
         VolatileBuffer(most + 1, backing=vanishing_backing)
 
 
+@pytest.mark.parametrize("size", [0, -1, 1 << 80])
+def test_the_bound_is_that_of_the_backing(size: int) -> None:
+    """What is too small, or larger than anything, is told how many bytes this kind has; "auto" the larger one."""
+    for backing, most in [*MOST.items(), ("auto", MOST["droppable"]), (["partial"], MOST["droppable"])]:
+        with pytest.raises(ValueError, match=f"size must be from 1 to {most:,} bytes, not "):
+            VolatileBuffer(size, backing=backing)  # type: ignore[arg-type]
+
+
 def test_bounds_in_words() -> None:
     """The error and the documentation name the same bounds; "auto" takes what one kind can hold."""
     with pytest.raises(ValueError, match=re.escape("from 1 to 4,064 (droppable), 3,552 (partial) bytes, not 4,065")):

@@ -109,7 +109,9 @@ Keep bytes in memory that the system may drop, but never writes out; a loss is a
     cdef bint is_filled_now    # by that thread
 
     def __cinit__(self, size, *, backing=_AUTO, directory=None, lock="no", rebuild=None, policy=None):
-        self.size = _checked_size(size, VOLATILE_MAX_SIZES[BACKINGS[<int>SR_BACKING_DROPPABLE]])
+        is_partial = isinstance(backing, str) and backing == BACKINGS[<int>SR_BACKING_PARTIAL]
+        self.size = _checked_size(
+            size, VOLATILE_MAX_SIZES[BACKINGS[<int>(SR_BACKING_PARTIAL if is_partial else SR_BACKING_DROPPABLE)]])
         if rebuild is not None and not callable(rebuild):
             raise TypeError(f"rebuild must be a function that fills a View, or None, not {_describe(rebuild)}")
         _make_of(self, _host.volatile_ways(self.size, backing, directory, lock, policy), policy)
