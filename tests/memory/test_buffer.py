@@ -1,13 +1,15 @@
 """LockedBuffer: what it takes, where it lies, and when it ends. The kernel is asked, not the buffer."""
 
+import functools
 import gc
+from typing import Any
 
 import numpy as np
 import pytest
 
 import needs
 from observed import AT_REST, KEPT_OUT, PAGE, address_of, mapping_at, mappings, protection_at
-from strongroom import DestroyedError, LockedBuffer
+from strongroom import DestroyedError, FileBuffer, LockedBuffer, VolatileBuffer
 
 CANARY = 16
 
@@ -160,6 +162,24 @@ def test_modes_are_r_and_rw(mode: str) -> None:
     """Anything else is refused before memory is touched."""
     with LockedBuffer(32, isolated=True) as buffer, pytest.raises(ValueError, match="'r' or 'rw'"):
         buffer.open(mode)
+
+
+class Mine(LockedBuffer):
+    """A class of the user's."""
+
+
+@pytest.mark.parametrize("kind", [LockedBuffer, VolatileBuffer, FileBuffer, Mine])
+def test_wrong_arguments_are_told_by_the_name_of_the_class(kind: Any) -> None:
+    """Too few, too many, an unknown word: nobody is told of a function that they never called."""
+    enough = (1, "/") if kind is FileBuffer else (1,)
+    said = rf"^{kind.__name__}\(\) (takes exactly|got an unexpected keyword argument 'hunter2')"
+    for make in (kind, functools.partial(kind.__new__, kind)):
+        for arguments, words in (((), {}), ((*enough, 2), {}), (enough, {"hunter2": 3}), ((), {"hunter2": 3})):
+            with pytest.raises(TypeError, match=said) as caught:
+                make(*arguments, **words)
+            assert type(caught.value.args[0]) is str
+        with pytest.raises(TypeError, match=r"^size must be an integer"):
+            make("hunter2", *enough[1:])
 
 
 def test_repr_tells_the_state() -> None:
