@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import functools
 import importlib.util
 import json
 import os
 import random
 import re
+import resource
 import subprocess
 import sys
 import tempfile
@@ -72,8 +74,26 @@ class Run:
         return {row["id"]: row for row in self.content["trials"]}
 
 
-def prove(*arguments: str, unprivileged: bool = False, environment: dict[str, str] | None = None) -> Run:
-    """Run prove to its end, as we are or (`unprivileged`) as nobody with a folder of its own."""
+_PR_CAPBSET_DROP, _CAP_IPC_LOCK = 24, 14  # prctl(2), capabilities(7)
+
+
+def _may_lock(size: int) -> None:
+    """Let this process, and whatever it executes, lock so many bytes, root's programs too."""
+    if IS_ROOT and ctypes.CDLL(None, use_errno=True).prctl(_PR_CAPBSET_DROP, _CAP_IPC_LOCK, 0, 0, 0):
+        raise OSError(ctypes.get_errno(), "prctl")
+    resource.setrlimit(resource.RLIMIT_MEMLOCK, (size, size))
+
+
+def prove(
+    *arguments: str,
+    unprivileged: bool = False,
+    environment: dict[str, str] | None = None,
+    lock_limit: int | None = None,
+) -> Run:
+    """Run prove to its end, as we are or (`unprivileged`) as nobody with a folder of its own.
+
+    `lock_limit` is how many bytes it and its children may lock.
+    """
     with tempfile.TemporaryDirectory(dir="/var/tmp") as folder:
         identity: dict[str, Any] = {}
         environ = {**os.environ, **(environment or {})}
@@ -82,6 +102,8 @@ def prove(*arguments: str, unprivileged: bool = False, environment: dict[str, st
             environ |= {"HOME": folder, "TMPDIR": folder}
             environ.pop("XDG_RUNTIME_DIR", None)
             identity = {"user": NOBODY, "group": NOBODY, "extra_groups": []}
+        if lock_limit is not None:
+            identity["preexec_fn"] = functools.partial(_may_lock, lock_limit)
         process = subprocess.run(
             killing.command(*arguments), capture_output=True, text=True, timeout=90, env=environ,
             cwd="/", check=False, **identity,

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from strongroom import cli
-from strongroom.prove import model
+from strongroom.prove import model, present
 from strongroom.report import json as report_json
 from strongroom.report.table import Column, Text, painter, render
 
@@ -112,10 +112,12 @@ def test_the_manual_explains_every_word_row_and_exit_code() -> None:
 
 
 def test_the_numbers_of_trials_and_attacks_in_prose() -> None:
-    """README and changelog count the trials as the program does, and the manual's table has every row."""
-    count = {8: "eight"}[len(model.TRIALS)]
+    """README and changelog count trials and attacks as the program does, and the manual's table has every row."""
+    trials, attacks = {8: "eight"}[len(model.TRIALS)], {11: "eleven"}[len(model.ROW_TITLES)]
     for name in ("README.md", "CHANGELOG.md"):
-        assert f"{count} trials" in (ROOT / name).read_text(encoding="utf-8"), name
+        assert f"{trials} trials with {attacks} attacks" in (ROOT / name).read_text(encoding="utf-8"), name
+    rows = [model.not_tried(row_id, "needs Linux") for row_id in model.ROW_TITLES]
+    assert f" under {len(model.ROW_TITLES)} attacks: " in present.verdict(rows, 3)
     sample = (ROOT / "docs" / "prove.md").read_text(encoding="utf-8").split("```")[1]
     assert [title for title in model.ROW_TITLES.values() if f"\n{title}  " not in sample] == []
     assert max(len(line) for line in sample.splitlines()) <= 80
@@ -268,3 +270,41 @@ def test_a_folder_that_is_none_is_a_usage_error(path: str) -> None:
     ended = subprocess.run([*COMMAND, "--folder", path], capture_output=True, text=True, timeout=60, check=False)
     assert (ended.returncode, ended.stdout) == (2, "")
     assert path in ended.stderr
+
+
+@pytest.mark.skipif(not HAS_TRIALS, reason="needs Linux")
+def test_a_folder_that_takes_no_other_is_a_usage_error(tmp_path: Path) -> None:
+    """Also where the system says no only when something is made there; and what was tried is gone: a control."""
+    process = run("--folder", "/proc", "--no-changes", "--only", "freed")
+    assert (process.returncode, process.stdout) == (2, "")
+    assert "usage: " in process.stderr
+    assert "'/proc' takes no folder of ours (mkdir: No such file or directory): name one" in process.stderr
+    process = run("--folder", str(tmp_path), "--no-changes", "--only", "freed")
+    assert process.returncode in (0, 3), process.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("needs", [model.NEEDS_LOCKS, "needs root"])
+def test_where_nothing_can_be_locked_the_rest_is_pointed_at(needs: str) -> None:
+    """A lock limit of 0 says what works under it, once, by its page; other needs do not."""
+    rows = [model.not_tried(row_id, needs) for row_id in model.ROW_TITLES]
+    told = " ".join(present.what_needs_no_lock(rows).split())
+    if needs != model.NEEDS_LOCKS:
+        assert told == ""
+        return
+    for words in ("ulimit -l", "VolatileBuffer", "FileBuffer", "docs/unlocked.md"):
+        assert told.count(words) == 1, words
+    assert (ROOT / "docs" / "unlocked.md").exists()
+
+
+@pytest.mark.skipif(not HAS_TRIALS, reason="needs Linux")
+def test_a_lock_limit_of_nothing_names_the_page() -> None:
+    """For real: one trial without a byte to lock. Control: as much as we may have, and not a word of that."""
+    import proving
+
+    words = ("--no-changes", "--only", "freed")
+    starved = proving.prove(*words, lock_limit=0)
+    assert starved.code == 3
+    assert model.NEEDS_LOCKS in " ".join(starved.out.split())
+    assert starved.out.count("docs/unlocked.md") == 1
+    assert "docs/unlocked.md" not in proving.prove(*words).out

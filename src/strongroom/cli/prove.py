@@ -7,6 +7,7 @@ import os
 import platform
 import signal
 import sys
+import tempfile
 from typing import TYPE_CHECKING, Any
 
 from strongroom.cli.codes import OWN_ERROR
@@ -84,6 +85,12 @@ def _folder(path: str) -> str:
         raise argparse.ArgumentTypeError(
             f"{path!r} is not a folder: name one that exists, on a disk with room for a file"
         )
+    try:
+        os.rmdir(tempfile.mkdtemp(prefix=".strongroom-", dir=path))
+    except OSError as error:  # read-only, somebody else's, or one of those that the kernel makes up
+        raise argparse.ArgumentTypeError(
+            f"{path!r} takes no folder of ours (mkdir: {error.strerror}): name one on a disk that you may write to"
+        ) from None
     return path
 
 
@@ -111,7 +118,8 @@ def _prove(arguments: argparse.Namespace) -> int:
         json.write(present.as_object(rows, announced[0], machine, _version(), _python(), code), sys.stdout)
         return code
     sys.stdout.write(present.table(rows, table.painter(sys.stdout), wide=arguments.wide) + "\n")
-    sys.stdout.write(present.verdict(rows, code) + present.what_root_adds(machine, rows))
+    further = present.what_root_adds(machine, rows) + present.what_needs_no_lock(rows)
+    sys.stdout.write(present.verdict(rows, code) + further)
     return code
 
 

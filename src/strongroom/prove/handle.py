@@ -14,7 +14,7 @@ import subprocess
 from typing import Any
 
 from strongroom.prove import spawn
-from strongroom.prove.model import DROPPABLE, ORDINARY, SECRETMEM, Backing
+from strongroom.prove.model import DROPPABLE, NEEDS_LOCKS, ORDINARY, SECRETMEM, Backing
 from strongroom.prove.tracer import OTHER, SIZE, TRACER, Tracers
 
 REPLY_SECONDS = 30.0
@@ -32,7 +32,7 @@ def _needs(reply: dict[str, Any], command: dict[str, Any]) -> str | None:
     """The reason for a cell, if the error is one of those that mean `not here`."""
     types = reply.get("type", [])
     if "LockLimitError" in types:
-        return "needs a larger memory lock limit"
+        return NEEDS_LOCKS
     if "UnsupportedError" in types:
         if command.get("kind") == SECRETMEM:
             return "needs a kernel that offers it"

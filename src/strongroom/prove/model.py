@@ -19,6 +19,9 @@ UNNOTICED = "UNNOTICED"  # the system dropped the contents, as it may, and the l
 NOT_TRIED = "not tried"
 NO_CONTROL = "no control"
 
+#: What a row says where the system locks too little.
+NEEDS_LOCKS = "needs a larger memory lock limit"
+
 ORDINARY, SECRET_OPEN, SECRET_AT_REST = "ordinary", "secret-open", "secret-at-rest"
 LOCKED, SECRETMEM = "locked", "secretmem"
 FILE, PARTIAL, DROPPABLE = "file", "partial", "droppable"

@@ -136,6 +136,17 @@ def what_root_adds(machine: Machine, rows: list[model.Row]) -> str:
     return _folded(f"As root it also tries this: {'; '.join(adds)}.")
 
 
+def what_needs_no_lock(rows: list[model.Row]) -> str:
+    """One line for those who may lock nothing, or too little."""
+    needs = [row.needs for row in rows] + [cell.needs for row in rows for cell in row.cells.values()]
+    if model.NEEDS_LOCKS not in needs:
+        return ""
+    return _folded(
+        "The lock limit (ulimit -l) is too small for what was not tried. Where it cannot be raised, VolatileBuffer and "
+        "FileBuffer need no lock: docs/unlocked.md says what they keep out, and what not."
+    )
+
+
 def as_object(
     rows: list[model.Row], plan: Plan | None, machine: Machine | None, version: str, python: str, code: int
 ) -> dict[str, Any]:
