@@ -40,6 +40,7 @@ KEY_SIZE = 32
 LINE_SIZE = 1024  # the longest passphrase, in bytes, and its newline
 NEWLINE = 10
 BLOCK_SIZE, PARALLEL = 8, 1  # RFC 7914's r and p; its N is 2 to the power of --cost
+LEAST_COST, MOST_COST = 10, 24  # scrypt takes 1 KiB for each of its 2**cost steps: 1 MiB to 16 GiB
 TRIES = 5  # for one file: a machine that drops the page each time has no memory left for this
 
 
@@ -66,6 +67,8 @@ def read_line(source: int, line: Any) -> None:
         if os.readv(source, [line[at : at + 1]]) == 0:
             raise EOFError("standard input ended before the passphrase did")
         if line[at] == NEWLINE:
+            if at == 0:
+                raise ValueError("the passphrase is empty")
             return
     raise ValueError(f"a passphrase has at most {len(line) - 1:,} bytes")
 
@@ -79,10 +82,13 @@ def deriving(passphrase: FileBuffer, salt: bytes, cost: int) -> Callable[[Any], 
         times += 1
         if times > 1:
             print("volatile_key: the key vanished; deriving it anew", file=sys.stderr, flush=True)
-        kdf = Scrypt(salt=salt, length=KEY_SIZE, n=2**cost, r=BLOCK_SIZE, p=PARALLEL)
-        with passphrase.open() as line:
-            length = next(at for at in range(len(line)) if line[at] == NEWLINE)
-            kdf.derive_into(line[:length], view)  # type: ignore[arg-type]  # cryptography's types name no View
+        try:
+            kdf = Scrypt(salt=salt, length=KEY_SIZE, n=2**cost, r=BLOCK_SIZE, p=PARALLEL)
+            with passphrase.open() as line:
+                length = next(at for at in range(len(line)) if line[at] == NEWLINE)
+                kdf.derive_into(line[:length], view)  # type: ignore[arg-type]  # cryptography's types name no View
+        except MemoryError:
+            raise ValueError(f"this machine has no memory for --cost {cost}: 2**{cost} KiB") from None
 
     return derive
 
@@ -103,12 +109,33 @@ def content_of(path: str) -> bytes:
         return file.read()
 
 
+def cost_of(word: str) -> int:
+    """Read ``--cost``."""
+    costs = {str(cost): cost for cost in range(LEAST_COST, MOST_COST + 1)}
+    if word not in costs:
+        raise argparse.ArgumentTypeError(
+            f"not {word}: of scrypt, a power of two from {LEAST_COST} (1 MiB) to {MOST_COST} (16 GiB for each guess)"
+        )
+    return costs[word]
+
+
+def salt_of(word: str) -> bytes:
+    """Read ``--salt``."""
+    if not word:
+        raise argparse.ArgumentTypeError("it is empty: any words will do, and others give another key")
+    return os.fsencode(word)
+
+
 def main() -> int:
     """Ask, then derive and MAC as often as it takes."""
     parser = argparse.ArgumentParser(description="print the HMAC-SHA256 of files under a key from a passphrase")
-    parser.add_argument("--salt", required=True, help="words that are not secret: another salt, another key")
+    parser.add_argument(
+        "--salt", type=salt_of, required=True, help="words that are not secret: another salt, another key"
+    )
     parser.add_argument("--directory", required=True, help="where the passphrase's private file may lie; not in memory")
-    parser.add_argument("--cost", type=int, default=17, help="of scrypt, as a power of two; 17: 128 MiB for each guess")
+    parser.add_argument(
+        "--cost", type=cost_of, default=17, help="of scrypt, as a power of two; 17: 128 MiB for each guess"
+    )
     parser.add_argument("files", nargs="+")
     options = parser.parse_args()
     harden(wipe_on_signals=TERMINATION_SIGNALS)  # SIGTERM burns and wipes as the end of the block does
@@ -116,7 +143,7 @@ def main() -> int:
         with FileBuffer(LINE_SIZE, options.directory) as passphrase:
             with echo_off(0), passphrase.open("rw") as line:
                 read_line(0, line)
-            derive = deriving(passphrase, options.salt.encode(), options.cost)
+            derive = deriving(passphrase, options.salt, options.cost)
             with VolatileBuffer(KEY_SIZE, rebuild=derive) as key:
                 for path in options.files:
                     print(mac_of(key, content_of(path)), path, flush=True)

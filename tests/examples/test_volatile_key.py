@@ -5,6 +5,7 @@ import hmac
 import os
 import runpy
 import secrets
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -164,6 +165,9 @@ def test_it_reads_one_line_and_no_more(tmp_path: Path) -> None:
             read_line(reading, memoryview(view))
             assert view == line.ljust(size, b"\0")
             assert os.read(reading, 10) == b"X"
+        os.write(writing, b"\n")
+        with pytest.raises(ValueError, match="empty"):
+            read_line(reading, memoryview(bytearray(8)))
         os.write(writing, b"eight...\n")
         with pytest.raises(ValueError, match="at most 7 bytes"):
             read_line(reading, memoryview(bytearray(8)))
@@ -172,10 +176,43 @@ def test_it_reads_one_line_and_no_more(tmp_path: Path) -> None:
         os.close(writing)
 
 
+@pytest.mark.parametrize(
+    ("option", "value", "words"),
+    [
+        *(("--cost", value, f"not {value}: of scrypt, a power of") for value in ("-1", "9", "25", "31", "1000", "ten")),
+        ("--salt", "", "empty"),
+    ],
+)
+def test_wrong_options_are_told_before_anybody_is_asked(option: str, value: str, words: str) -> None:
+    """Exit code 2 and what may be given, without a traceback; nothing is read."""
+    given = {"--salt": "a", "--directory": vanishing.disk_directory(), option: value}
+    command = [sys.executable, str(EXAMPLES / NAME), *(word for pair in given.items() for word in pair), "file"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60, stdin=subprocess.DEVNULL)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "usage: " in done.stderr
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_cost_that_the_machine_has_no_memory_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One line, as for anything else: what scrypt raises then is a MemoryError."""
+    example = runpy.run_path(str(EXAMPLES / NAME))
+
+    class Short:
+        def __init__(self, **_parameters: Any) -> None:
+            raise MemoryError("not enough")
+
+    monkeypatch.setitem(example["deriving"].__globals__, "Scrypt", Short)
+    with pytest.raises(ValueError, match="has no memory for --cost 24"), VolatileBuffer(32) as buffer:
+        buffer.build(example["deriving"](buffer, b"salt", 24))
+
+
 def test_what_goes_wrong_is_one_line() -> None:
-    """No passphrase, no such directory, a directory in memory."""
+    """No passphrase, an empty one, no such directory, a directory in memory."""
     rest = ["--cost", str(COST), "file"]
     assert "ended before" in failure_of(NAME, "--salt", "a", "--directory", vanishing.disk_directory(), *rest)
+    disk = ("--salt", "a", "--directory", vanishing.disk_directory())
+    assert "the passphrase is empty" in failure_of(NAME, *disk, *rest, data="\n")
     assert "open(directory)" in failure_of(NAME, "--salt", "a", "--directory", "/nowhere", *rest)
     if os.path.isdir("/dev/shm"):
         assert "lies in memory" in failure_of(NAME, "--salt", "a", "--directory", "/dev/shm", *rest)
