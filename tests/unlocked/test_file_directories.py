@@ -12,8 +12,7 @@ import loopmounted
 import needs
 from children import forked, succeed
 from loopmounted import as_root
-from strongroom import FileBuffer, Policy, SystemCallError, UnsupportedError
-from strongroom.buffers import elsewhere
+from strongroom import FileBuffer, SystemCallError, UnsupportedError
 
 pytestmark = needs.linux
 NOBODY = 65534
@@ -215,40 +214,6 @@ def test_shared_memory_is_refused_without_root_too() -> None:
         pytest.skip("needs a tmpfs at /dev/shm")
     with pytest.raises(UnsupportedError, match=r"'/dev/shm' lies in memory \(tmpfs"):
         FileBuffer(8, "/dev/shm")
-
-
-@as_root
-def test_an_overlay_over_a_disk_is_taken(tmp_path: Path) -> None:
-    """As every container has it; the evidence names both."""
-    loopmounted.on_disk(tmp_path)
-    (tmp_path / "layers").mkdir()
-    with loopmounted.overlay(tmp_path, tmp_path / "layers") as overlay, FileBuffer(8, overlay.at) as buffer:
-        assert "overlay at " in buffer.guarantees()["NEVER_WRITTEN"].source
-        assert overlay.is_empty()
-
-
-@as_root
-def test_an_overlay_whose_upper_directory_is_not_seen(tmp_path: Path) -> None:
-    """As in containers: one in memory is refused by what it does to a file's tail; one on a disk is taken, and that is
-    said to be unseen. Nothing is left of the trial.
-    """
-    (tmp_path / "below").mkdir()
-    with loopmounted.memory(tmp_path / "below") as memory, loopmounted.overlay(tmp_path, memory.at) as overlay:
-        loopmounted.unmount(memory.at)
-        with pytest.raises(UnsupportedError, match=r"lies in memory \(overlay at .* not to be seen.*tried out.*swap"):
-            FileBuffer(8, overlay.at)
-        refusals: list[elsewhere.Refusal] = []
-        policy = Policy(fallback=("file",), directory=overlay.at)
-        assert elsewhere.stand_ins(policy, 32, 0, 1, refusals) == []
-        assert "tried out" in str(refusals)
-        FileBuffer(8, overlay.at, allow_memory=True).destroy()
-        assert overlay.is_empty()
-    with loopmounted.image(tmp_path / "below") as disk, loopmounted.overlay(tmp_path, disk.at) as overlay:
-        loopmounted.unmount(disk.at)
-        with FileBuffer(8, overlay.at) as buffer:
-            buffer.copy_from(b"anywhere")
-            assert "could not be seen from here" in buffer.guarantees()["NEVER_WRITTEN"].source
-        assert overlay.is_empty()
 
 
 @as_root

@@ -60,14 +60,15 @@ _BY_CODE = (
         errno.EFBIG: "Its file would be larger than this process may write one (ulimit -f), or the file system takes",
     }
 )
+#: What is wrong with a directory itself, now and in a moment: making a file there ends in the same error.
+_OF_THE_DIRECTORY = frozenset(
+    (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP, errno.EACCES, errno.EPERM, errno.EROFS)
+)
 #: A sentinel of so many bytes lies behind contents that can vanish; what is to be aligned to more does not fit there.
 _MOST_ALIGNED = _native.CANARY_SIZE
 
 #: What was tried out of an overlay is true of the file below it, which is what is mapped.
-_UNSEEN = (
-    "whose upper directory is not to be seen from here; tried out, it keeps what lies behind a file's end, as those in "
-    "memory do"
-)
+_UNSEEN = "whose upper directory is not to be seen from here; tried out, it keeps what lies behind a file's end, as memory does"
 
 #: Characters of a path that an error shows.
 _LONGEST_SHOWN, _HALF_SHOWN = 200, 98
@@ -182,9 +183,7 @@ def _places(policy: Policy) -> list[bytes]:
 def _in_memory(directory: bytes) -> str:
     """What file system it is if the files of a directory lie in memory, or may for all that is known; else nothing.
 
-    Raises:
-        SystemCallError: There is no descriptor left to look with.
-    """
+    SystemCallError where it could not be found out: what has passed when the file is made would let memory through."""
     try:
         if PLATFORM != "linux":
             return memorydisks.words_for(*_native.filesystem_of(directory), PLATFORM)
@@ -194,9 +193,14 @@ def _in_memory(directory: bytes) -> str:
         if found.is_unseen() and not _native.drops_tails(directory):
             return f"{found.describe()}, {_UNSEEN}"
     except OSError as error:
-        if error.errno in filesystems.NO_DESCRIPTORS:
-            raise SystemCallError("open(directory)", error.errno, _BY_CODE.get(error.errno, "")) from None
-        return ""  # making the file will say what is wrong with it
+        if PLATFORM == "windows" or error.errno in _OF_THE_DIRECTORY:  # making the file will say what is wrong with it
+            return ""
+        call = error.call if isinstance(error, SystemCallError) else "open(directory)"
+        remedy = f". {_BY_CODE[error.errno]}" if error.errno in filesystems.NO_DESCRIPTORS else ""
+        untold = (
+            f"It could not be found out whether files in {_shown(directory)} lie in memory: nothing was made{remedy}"
+        )
+        raise SystemCallError(call, error.errno or 0, untold) from None
     return found.describe() if found.is_memory else ""
 
 
