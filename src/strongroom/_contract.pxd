@@ -72,6 +72,8 @@ cdef extern from "native/sr_os_mapping.h" nogil:
     int sr_os_section_named(const char *name, unsigned protection, uint64_t *size, intptr_t *section, int *existed,
                             sr_error *error)
     void sr_os_section_close(intptr_t section, const char *name, int is_maker)
+    int sr_os_map_file(intptr_t file, uint64_t offset, size_t *size, sr_protection protection, void **address,
+                       sr_error *error)
     int sr_os_map_view(intptr_t section, uint64_t offset, size_t *size, sr_protection protection, void **address,
                        sr_error *error)
     int sr_os_unmap_view(void *address, size_t size, sr_error *error)

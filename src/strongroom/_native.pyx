@@ -31,7 +31,7 @@ from cpython.object cimport PyObject
 from cpython.pythread cimport PyThread_get_thread_ident
 from cpython.ref cimport Py_DECREF, Py_INCREF
 from cpython.slice cimport PySlice_Unpack, PySlice_AdjustIndices
-from libc.errno cimport EINVAL, EIO, EMFILE, ENFILE, ENOMEM, ENOSYS
+from libc.errno cimport EINVAL, EIO, EMFILE, ENFILE, ENOMEM, ENOSYS, EOVERFLOW
 from libc.stdint cimport SIZE_MAX, UINTPTR_MAX, int32_t, intptr_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc, realloc
 from libc.string cimport memmove, memset

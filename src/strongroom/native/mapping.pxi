@@ -19,7 +19,7 @@ _PAGES_OF = {
 cdef class MappedView(Region):
     """A region whose pages are a section's; ``strongroom.vm.MappedView`` is its public face."""
 
-    cdef Section section           # None once it is released
+    cdef Section section           # None if it is a file's and no section's, and once it is released
     cdef readonly uint64_t offset  # in the section, bytes
 
     def __init__(self, *_, **__):
@@ -74,23 +74,44 @@ cdef class MappedView(Region):
             _raise(&error)
 
 
-cdef MappedView _map_view(type kind, Section section, uint64_t offset, size_t size, unsigned protection):
-    """A new view of a kind that is MappedView, or made from it."""
+cdef MappedView _map_view(type kind, Section section, intptr_t file, uint64_t offset, size_t size, unsigned protection):
+    """A new view of a kind that is MappedView, or made from it: of a section, or of a file where that is None."""
     cdef sr_error error
     cdef MappedView view = kind.__new__(kind, _LATER)
     cdef void *address = NULL
-    cdef size_t count = (size - 1) // _page_size + 1
+    cdef size_t count
+    cdef int outcome
     cdef unsigned allowed = _PAGES_OF[protection]
     _make_room_for_region()
-    if sr_os_map_view(section.native, offset, &size, <sr_protection>protection, &address, &error):
+    if section is None:
+        outcome = sr_os_map_file(file, offset, &size, <sr_protection>protection, &address, &error)
+    else:
+        outcome = sr_os_map_view(section.native, offset, &size, <sr_protection>protection, &address, &error)
+    if outcome and error.code == EOVERFLOW and error.call == b"mmap(section)":
+        raise SystemCallError(
+            error.call.decode(), error.code, f"the file has become shorter than {offset + size:,} bytes meanwhile")
+    if outcome:
         _raise(&error)
+    count = (size - 1) // _page_size + 1
     sr_region_adopt(&view.region, address, count, protection, allowed)
     view.address = <size_t>address
     view.size = size
     view.whole_size = count * _page_size
     view.allocation_protection = protection
     view.offset = offset
-    view.section = section
-    section.view_count += 1
+    if section is not None:
+        view.section = section
+        section.view_count += 1
     view.enlist()
     return view
+
+
+def map_file(type kind not None, intptr_t file, offset, size, protection):
+    """The view behind ``vm.map_file``: ``file`` stays the caller's, and is needed no longer than this takes."""
+    cdef uint64_t start = checked_view_offset(offset)
+    cdef uint64_t length = 0 if size is None else _checked_number(size, "size")
+    cdef unsigned known = _known_of_section(protection, "a view")
+    if length > SIZE_MAX // 2 or start > SIZE_MAX // 2 - length:
+        raise ValueError("offset and size end where no file does")
+    _begin()
+    return _map_view(kind, None, file, start, length, known)

@@ -138,6 +138,16 @@ int sr_os_map_view(
     return 0;
 }
 
+int sr_os_map_file(
+    intptr_t file, uint64_t offset, size_t *size, sr_protection protection, void **address, sr_error *error)
+{
+    uint64_t length = *size != 0 ? offset + *size : 0;
+    if (fit_file((int)file, protection, &length, error) != 0) {
+        return -1;
+    }
+    return sr_os_map_view(file, offset, size, protection, address, error);
+}
+
 int sr_os_unmap_view(void *address, size_t size, sr_error *error)
 {
     return munmap(address, size) != 0 ? failed(error, "munmap") : 0;

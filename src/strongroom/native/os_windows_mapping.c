@@ -116,6 +116,21 @@ int sr_os_map_view(
     return 0;
 }
 
+int sr_os_map_file(
+    intptr_t file, uint64_t offset, size_t *size, sr_protection protection, void **address, sr_error *error)
+{
+    intptr_t section;
+    uint64_t length = *size != 0 ? offset + *size : 0;
+    if (sr_os_section_create(file, protection, &length, &section, error) != 0) {
+        return -1;
+    }
+    size_t wanted = *size != 0 || offset >= length ? *size : (size_t)(length - offset);
+    int outcome = sr_os_map_view(section, offset, &wanted, protection, address, error);
+    CloseHandle((HANDLE)section); /* its view keeps what it shows */
+    *size = wanted;
+    return outcome;
+}
+
 int sr_os_unmap_view(void *address, size_t size, sr_error *error)
 {
     (void)size;

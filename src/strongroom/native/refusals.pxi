@@ -74,10 +74,13 @@ cdef object _failure(AddressSpace region, str verb, sr_request *request):
             "permanent: this system cannot seal pages for good (mseal(2): Linux 6.10, 64 bits, and not inside some "
             "sandboxes); without permanent, secure() holds against every call through strongroom")
     if request.verb == SR_LOCK:
-        return _host.refusal(call, code, sr_os_is_lock_limit(&request.error), request.size)
+        refused = _host.refusal(call, code, sr_os_is_lock_limit(&request.error), request.size)
+        if region.region.kind != SR_KIND_MAPPED or type(refused) is not SystemCallError:
+            return refused
     return SystemCallError(
         call, code, f"{verb} of {request.size or region.size:,} bytes: memory, or the number of mappings (sysctl "
-        "vm.max_map_count), may have run out, or other code has unmapped pages of it; nothing was changed")
+        "vm.max_map_count), may have run out, or other code has unmapped pages of it"
+        + (", or the file has become shorter" if region.region.kind == SR_KIND_MAPPED else "") + "; nothing was changed")
 
 
 cdef object _held(AddressSpace region, str verb, sr_request *request):

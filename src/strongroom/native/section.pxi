@@ -67,7 +67,7 @@ cdef class Section:
         Version added: 0.1.
         """
         self.is_closed = True
-        if self.view_count == 0:
+        if self.view_count == 0 or self.name == NULL:  # a view keeps what it shows, but not a name
             self.give_up()
 
     cdef int must_be_open(self) except -1:
@@ -155,7 +155,7 @@ def map_section(type kind not None, Section section not None, offset, size, prot
     if not 1 <= length <= section.size - start:
         raise ValueError(
             f"size {length:,} from offset {start:,} on is not in this section of {section.size:,} bytes")
-    return _map_view(kind, section, start, length, known)
+    return _map_view(kind, section, -1, start, length, known)
 
 
 

@@ -28,6 +28,11 @@ void sr_os_section_close(intptr_t section, const char *name, int is_maker);
 int sr_os_map_view(
     intptr_t section, uint64_t offset, size_t *size, sr_protection protection, void **address, sr_error *error);
 
+/* Show a part of a file at once: a section that is gone as soon as its view is there. On Unix `file` is neither copied nor
+ * closed, for closing any descriptor of a file ends the process's fcntl(2) locks on it. Otherwise as the two calls. */
+int sr_os_map_file(
+    intptr_t file, uint64_t offset, size_t *size, sr_protection protection, void **address, sr_error *error);
+
 int sr_os_unmap_view(void *address, size_t size, sr_error *error);
 
 /* Have what was written through a view written to its file, and wait for that as long as the system knows how. */

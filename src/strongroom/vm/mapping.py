@@ -10,6 +10,7 @@ Source: Memory-Mapped Files, File Mapping (Microsoft); mmap(2), shm_open(3), mem
 from __future__ import annotations
 
 import os
+import stat
 import sys
 from collections.abc import Callable
 from typing import Protocol
@@ -102,6 +103,12 @@ def _descriptor(file: int | _HasDescriptor) -> int:
     return int(number)
 
 
+def _size_of(descriptor: int) -> int | None:
+    """Bytes; ``None`` for what is no file on a disk: that is for the system to refuse."""
+    found = os.fstat(descriptor)
+    return found.st_size if stat.S_ISREG(found.st_mode) else None
+
+
 def _native_name(name: str) -> bytes:
     if not isinstance(name, str):
         raise TypeError(f"name must be str, not {type(name).__name__}")
@@ -117,7 +124,8 @@ def create_section(
 
     Args:
         size: Bytes. 0, for a file only: as large as it is. A file that is smaller grows to it.
-        file: An open file or its descriptor. The section keeps it open by itself.
+        file: An open file or its descriptor. The section keeps it open by itself until it is closed; on Unix the
+            process's fcntl(2) locks on the file end then, as whenever a descriptor of it closes. ``map_file`` has none.
         name: What other processes of the same user open it by. If it exists already that one is opened, with the size
             it has, and ``existed`` of the section says so.
         protection: The most that views can be: ``READ_ONLY``, ``READ_WRITE``, ``WRITE_COPY``, or these as ``EXECUTE_``.
@@ -147,11 +155,11 @@ def create_section(
     if file is None and size == 0:
         raise ValueError("size must be at least 1 byte where there is no file")
     native_name = None if name is None else _native_name(name)
-    native_file = -1 if file is None else handles.native_file(_descriptor(file))
-    section = _native.create_section(Section, native_file, native_name, size, protection)
-    if section.size == 0:
+    descriptor = -1 if file is None else _descriptor(file)
+    native_file = -1 if file is None else handles.native_file(descriptor)
+    if file is not None and size == 0 and _size_of(descriptor) == 0:
         raise ValueError("an empty file has nothing to show: give a size, and it grows")
-    return section
+    return _native.create_section(Section, native_file, native_name, size, protection)
 
 
 def open_section(name: str, protection: int = READ_WRITE) -> Section:
@@ -181,7 +189,7 @@ def map_file(
     """Show a part of a file in memory.
 
     Args:
-        file: An open file or its descriptor; it may be closed afterwards.
+        file: An open file or its descriptor; it may be closed afterwards, the view takes none.
         offset: Bytes from its start, a multiple of ``vm.GRANULARITY``.
         size: Bytes. ``None``: up to its end. Beyond its end the file grows, if the view writes through.
         protection: ``READ_ONLY``, ``READ_WRITE``, ``WRITE_COPY`` (what is written stays in this process) or their
@@ -191,7 +199,7 @@ def map_file(
         The view. A context manager: leaving the block unmaps it.
 
     Raises:
-        ValueError, TypeError: A range that makes no sense, an empty file.
+        ValueError, TypeError: A range that makes no sense, an empty file or an offset at its end without a size.
         SystemCallError: The file is not open for that, or cannot grow. It is as long as it was before.
 
     Does not protect against: a secret in a file being a secret on disk.
@@ -205,18 +213,21 @@ def map_file(
     if length == 0:
         raise ValueError("size must be at least 1 byte")
     descriptor = _descriptor(file)
-    before = os.fstat(descriptor).st_size
+    native_file = handles.native_file(descriptor)
+    before = _size_of(descriptor)
     wanted = 0 if length is None else offset + length
     if wanted > sys.maxsize:
         raise ValueError("offset and size end where no file does")
-    with create_section(wanted, file=descriptor, protection=protection) as section:
-        try:
-            return section.map(offset, length, protection)
-        except BaseException:
-            if before < wanted == os.fstat(descriptor).st_size:
-                section.close()  # on Windows a file cannot be made shorter before
-                os.ftruncate(descriptor, before)
-            raise
+    if before == wanted == 0:
+        raise ValueError("an empty file has nothing to show: give a size, and it grows")
+    if length is None and before is not None and offset >= before:
+        raise ValueError(f"offset {offset:,} is outside this file of {before:,} bytes: give a size, and it grows")
+    try:
+        return _native.map_file(MappedView, native_file, offset, length, protection)
+    except BaseException:
+        if before is not None and before < wanted == _size_of(descriptor):
+            os.ftruncate(descriptor, before)
+        raise
 
 
 def find_view(address: int) -> MappedView | None:

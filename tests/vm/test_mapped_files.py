@@ -1,0 +1,109 @@
+"""Mapped files: what a view costs, what becomes of it when its file changes, and when its bytes are on the disk."""
+
+import os
+import sys
+import uuid
+from pathlib import Path
+
+import pytest
+
+import needs
+from observed import descriptors, status_size
+from strongroom import SystemCallError, vm
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    file = tmp_path / "mapped"
+    file.write_bytes(b"file" * 2500)
+    return file
+
+
+def test_a_view_takes_no_descriptor(path: Path) -> None:
+    """However many views there are, of a file or of a closed section, the process has no descriptor more."""
+    before = descriptors()
+    with path.open("r+b") as file:
+        views = [vm.map_file(file) for _ in range(50)]
+        with vm.create_section(file=file) as section:
+            views += [section.map() for _ in range(50)]
+        with vm.create_section(10_000) as section:
+            memory = section.map()
+    assert descriptors() == before
+    views[0].write(0, b"1337")
+    assert {view.read(0, 4) for view in views} == {b"1337"}
+    memory.write(9_000, b"1337")
+    assert memory.read(9_000, 4) == b"1337"
+    for view in views:
+        view.release()
+
+
+def test_an_empty_file_has_nothing_to_show(tmp_path: Path) -> None:
+    """A ValueError on every system, and so is an offset at a file's end without a size; nothing grows."""
+    path = tmp_path / "empty"
+    with path.open("w+b") as file:
+        for ask in (lambda: vm.map_file(file), lambda: vm.create_section(file=file)):
+            with pytest.raises(ValueError, match="an empty file has nothing to show"):
+                ask()
+        file.write(bytes(vm.GRANULARITY))
+        file.flush()
+        with pytest.raises(ValueError, match="outside this file"):
+            vm.map_file(file, vm.GRANULARITY)
+    assert path.stat().st_size == vm.GRANULARITY
+
+
+def test_what_is_no_file_on_a_disk_is_refused() -> None:
+    """A pipe has no size either, but is not called empty: the system's own refusal is passed on."""
+    reading, writing = os.pipe()
+    try:
+        for descriptor in (reading, writing):
+            with pytest.raises(SystemCallError):
+                vm.map_file(descriptor)
+            with pytest.raises(SystemCallError):
+                vm.create_section(file=descriptor)
+    finally:
+        os.close(reading)
+        os.close(writing)
+
+
+def locks_of(path: Path) -> list[str]:
+    """The kinds of the locks that the kernel knows on a file; proc_locks(5)."""
+    inode = path.stat().st_ino
+    lines = Path("/proc/locks").read_text().splitlines()
+    return [line.split()[1] for line in lines if f":{inode} " in line]
+
+
+@needs.linux
+def test_the_callers_locks_on_a_file_stay(path: Path) -> None:
+    """fcntl(2) locks end with the first descriptor of the file that closes: mapping makes none. A flock(2) lasts as long
+    as a view made through that descriptor: the kernel's own mapping keeps the open file."""
+    import fcntl
+
+    with path.open("r+b") as file:
+        fcntl.lockf(file, fcntl.LOCK_EX)
+        assert locks_of(path) == ["POSIX"]
+        vm.map_file(file).release()
+        assert locks_of(path) == ["POSIX"]
+        os.close(os.dup(file.fileno()))  # the control: this is what would have ended it
+        assert locks_of(path) == []
+        fcntl.flock(file, fcntl.LOCK_EX)
+        view = vm.map_file(file)
+    assert locks_of(path) == ["FLOCK"]
+    assert view.read(0, 4) == b"file"
+    view.release()
+    assert locks_of(path) == []
+
+
+@needs.linux
+def test_what_a_file_lost_is_named(path: Path) -> None:
+    """Locking what a file has lost, or mapping it, is an error that says so; nothing stays locked."""
+    with path.open("r+b") as file, vm.create_section(file=file) as section, section.map() as view:
+        before = status_size("VmLck")
+        os.truncate(path, 100)
+        with pytest.raises(SystemCallError, match="file has become shorter"):
+            view.lock()
+        assert status_size("VmLck") == before
+        with pytest.raises(SystemCallError, match="file has become shorter than 10,000 bytes"):
+            section.map()
+        assert section.map(0, 100).read(0, 4) == b"file"
+        assert view.lock(0, 100) == (0, vm.PAGE_SIZE)  # the control
+        assert status_size("VmLck") == before + vm.PAGE_SIZE
