@@ -43,3 +43,24 @@ def test_virtual_alloc_and_free() -> None:
         f"Decommitted: {vm.PAGE_SIZE:,} bytes in state {win32.MEM_RESERVE:#x}",
         f"Released: state {win32.MEM_FREE:#x}",
     ]
+
+
+def test_three_processes_and_two_sections() -> None:
+    """shared_section.py: what is shared, what stays private, what is gone and what stays, also after a kill."""
+    call = "OpenFileMapping" if sys.platform == "win32" else "shm_open"
+    assert lines_of("shared_section.py") == [
+        f"first:  made the memory, {vm.GRANULARITY:,} bytes, which read: nothing",
+        "first:  wrote into the memory: a question; into the file: from the first",
+        "second: found the memory by its name; it reads: a question",
+        "second: its copy-on-write view of the file reads: from the first",
+        "second: wrote into that view, which reads: only the second sees this; "
+        "the other view of the file reads: from the first",
+        "second: wrote into the memory: an answer; into the file: from the second; and flushed nothing",
+        "first:  the memory reads: an answer",
+        "first:  the file reads: from the first, and further on: from the second",
+        "first:  has unmapped everything, and ends",
+        "second: the first has ended, and the memory still reads: an answer",
+        "second: was killed",
+        f"third:  the memory is gone: {call} finds no such name",
+        "third:  the file reads: from the first, and further on: from the second",
+    ]

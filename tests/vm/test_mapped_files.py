@@ -1,8 +1,6 @@
 """Mapped files: what a view costs, what becomes of it when its file changes, and when its bytes are on the disk."""
 
 import os
-import sys
-import uuid
 from pathlib import Path
 
 import pytest
@@ -74,8 +72,8 @@ def locks_of(path: Path) -> list[str]:
 
 @needs.linux
 def test_the_callers_locks_on_a_file_stay(path: Path) -> None:
-    """fcntl(2) locks end with the first descriptor of the file that closes: mapping makes none. A flock(2) lasts as long
-    as a view made through that descriptor: the kernel's own mapping keeps the open file."""
+    """fcntl(2) locks end with the first descriptor of the file that closes: mapping makes none. A flock(2) lasts as
+    long as a view made through that descriptor: the kernel's own mapping keeps the open file."""
     import fcntl
 
     with path.open("r+b") as file:
