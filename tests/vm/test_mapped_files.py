@@ -1,5 +1,6 @@
 """Mapped files: what a view costs, what becomes of it when its file changes, and when its bytes are on the disk."""
 
+import errno
 import os
 from pathlib import Path
 
@@ -105,3 +106,29 @@ def test_what_a_file_lost_is_named(path: Path) -> None:
         assert section.map(0, 100).read(0, 4) == b"file"
         assert view.lock(0, 100) == (0, vm.PAGE_SIZE)  # the control
         assert status_size("VmLck") == before + vm.PAGE_SIZE
+
+
+@needs.linux
+def test_a_file_of_large_pages_is_shown_in_those() -> None:
+    """The kernel unmaps whole large pages only: a view of less could not be released, and is refused by that name."""
+    if not hasattr(os, "MFD_HUGETLB"):
+        pytest.skip("needs a C library with MFD_HUGETLB: glibc 2.27")
+    try:
+        descriptor = os.memfd_create("strongroom-test", os.MFD_HUGETLB)
+    except OSError as error:
+        pytest.skip(f"needs a kernel with large pages (CONFIG_HUGETLBFS): {error}")
+    try:
+        large = os.statvfs(descriptor).f_bsize
+        assert large > vm.PAGE_SIZE
+        os.ftruncate(descriptor, large)
+        for offset, size in ((0, 5000), (vm.PAGE_SIZE, large - vm.PAGE_SIZE)):
+            with pytest.raises(SystemCallError, match="large pages"):
+                vm.map_file(descriptor, offset, size)
+        code = 0
+        try:
+            vm.map_file(descriptor).release()
+        except SystemCallError as error:
+            code = error.errno or 0
+        assert code in (0, errno.ENOMEM)  # the control: nothing is wrong but that there is no pool of them
+    finally:
+        os.close(descriptor)

@@ -39,24 +39,6 @@ def test_writing_reaches_the_file_and_another_process(file: Path) -> None:
         assert second("print(open(name, 'rb').read()[1000:1016].decode())", str(file)) == "through the view"
 
 
-@pytest.mark.skipif(not hasattr(os, "O_DIRECT"), reason="O_DIRECT is how Linux reads past the page cache")
-def test_flush_reaches_the_disk(file: Path) -> None:
-    """After flush() the block device has the bytes: reading past the page cache finds them."""
-    with file.open("r+b") as opened, vm.map_file(opened) as view:
-        view.write(0, b"on the disk now")
-        view.flush(0, 1)
-        try:
-            direct = os.open(file, os.O_RDONLY | os.O_DIRECT)
-        except OSError as error:
-            pytest.skip(f"needs a file system with O_DIRECT under the temporary directory ({error})")
-        try:
-            with vm.allocate(4096) as region, region.view(0, 4096, "rw") as target:
-                os.preadv(direct, [target], 0)
-                assert bytes(target[:15]) == b"on the disk now"
-        finally:
-            os.close(direct)
-
-
 def test_a_copied_view_stays_private(file: Path) -> None:
     """WRITE_COPY: written bytes are in this view alone, not in the file, not in another view."""
     before = file.read_bytes()

@@ -87,6 +87,10 @@ cdef MappedView _map_view(type kind, Section section, intptr_t file, uint64_t of
         outcome = sr_os_map_file(file, offset, &size, <sr_protection>protection, &address, &error)
     else:
         outcome = sr_os_map_view(section.native, offset, &size, <sr_protection>protection, &address, &error)
+    if outcome and error.code == EINVAL and error.call == b"mmap(section)":
+        raise SystemCallError(
+            error.call.decode(), error.code, f"{size:,} bytes from offset {offset:,} on: where a file has large pages "
+            "(hugetlbfs), both are multiples of these")
     if outcome and error.code == EOVERFLOW and error.call == b"mmap(section)":
         raise SystemCallError(
             error.call.decode(), error.code, f"the file has become shorter than {offset + size:,} bytes meanwhile")

@@ -20,8 +20,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -29,6 +31,12 @@ int sr_posix_nameless(sr_error *error)
 {
     int made = memfd_create("strongroom", MFD_CLOEXEC);
     return made < 0 ? failed(error, "memfd_create") : made;
+}
+
+size_t sr_posix_page_of_file(int file)
+{
+    struct statfs found;
+    return fstatfs(file, &found) == 0 && found.f_type == HUGETLBFS_MAGIC ? (size_t)found.f_bsize : 1;
 }
 
 /* `type` is F_RDLCK, F_WRLCK or F_UNLCK; EAGAIN if another process's lock is in the way. */

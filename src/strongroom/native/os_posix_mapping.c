@@ -128,6 +128,10 @@ int sr_os_map_view(
         errno = EOVERFLOW;
         return failed(error, "mmap(section)");
     }
+    if (wanted % sr_posix_page_of_file((int)section) != 0) {
+        errno = EINVAL;
+        return failed(error, "mmap(section)");
+    }
     int flags = is_private(protection) ? MAP_PRIVATE : MAP_SHARED;
     void *got = mmap(NULL, (size_t)wanted, native_protection(protection), flags, (int)section, (off_t)offset);
     if (got == MAP_FAILED) {

@@ -68,7 +68,7 @@ cdef object _failure(AddressSpace region, str verb, sr_request *request):
         return AccessError(
             f"{verb}: the system forbids it ({SystemCallError(call, code)}) although strongroom's own calls left "
             "these pages accessible: other code has protected or unmapped them"
-            + (", or the file has become shorter" if region.region.kind == SR_KIND_MAPPED else ""))
+            + (", or the file has become shorter, or its disk is full" if region.region.kind == SR_KIND_MAPPED else ""))
     if request.verb == SR_HOLD and (code == ENOSYS or code == NO_SUCH_CALL):
         return UnsupportedError(
             "permanent: this system cannot seal pages for good (mseal(2): Linux 6.10, 64 bits, and not inside some "
@@ -80,7 +80,7 @@ cdef object _failure(AddressSpace region, str verb, sr_request *request):
     return SystemCallError(
         call, code, f"{verb} of {request.size or region.size:,} bytes: memory, or the number of mappings (sysctl "
         "vm.max_map_count), may have run out, or other code has unmapped pages of it"
-        + (", or the file has become shorter" if region.region.kind == SR_KIND_MAPPED else "") + "; nothing was changed")
+        + (", or the file has become shorter, or its disk is full" if region.region.kind == SR_KIND_MAPPED else "") + "; nothing was changed")
 
 
 cdef object _held(AddressSpace region, str verb, sr_request *request):

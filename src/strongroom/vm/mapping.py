@@ -41,8 +41,8 @@ class MappedView(_native.MappedView, Region):
     bytes; ``protection``, what it was made with.
 
     Platform notes: in a forked child it shows the same section, a copy of its own where it is ``WRITE_COPY``. Where a
-    file was made shorter ``read`` and ``write`` raise ``AccessError``; touching a View of it is a fault (SIGBUS), on
-    Windows the file cannot be made shorter.
+    file was made shorter, or has grown and its disk is full, ``read`` and ``write`` raise ``AccessError``; touching a
+    View of it is a fault (SIGBUS). On Windows the file cannot be made shorter, and has its room on the disk.
 
     Does not protect against: what is in a view is in its file, in the page cache, and in every process that maps it:
     secrets do not belong there, and a lock keeps pages in RAM without keeping them from their file.
