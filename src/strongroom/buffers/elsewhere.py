@@ -68,7 +68,7 @@ _OF_THE_DIRECTORY = frozenset(
 _MOST_ALIGNED = _native.CANARY_SIZE
 
 #: What was tried out of an overlay is true of the file below it, which is what is mapped.
-_UNSEEN = "whose upper directory is not to be seen from here; tried out, it keeps what lies behind a file's end, as memory does"
+_UNSEEN = "whose upper directory is not to be seen from here; tried out, it keeps what lies behind a file's end"
 
 #: Characters of a path that an error shows.
 _LONGEST_SHOWN, _HALF_SHOWN = 200, 98
