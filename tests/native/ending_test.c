@@ -332,7 +332,7 @@ static volatile int is_inside;
 static void dawdle(int number)
 {
     (void)number;
-    is_inside++;
+    __atomic_add_fetch(&is_inside, 1, __ATOMIC_SEQ_CST); /* two may come at the same moment */
     for (int i = 0; i < 500 && is_inside < 2; i++) {
         usleep(1000);
     }
