@@ -17,10 +17,24 @@ _UNIX = (
     "os_posix_backing.c",
     "os_pipe.c",
 )
-_OTHER_UNIX = (*_UNIX, "os_darwin_bsd.c", "os_darwin_bsd_mapping.c", "os_darwin_bsd_place.c", "os_lacking.c")
+_OTHER_UNIX = (
+    *_UNIX,
+    "os_darwin_bsd.c",
+    "os_darwin_bsd_mapping.c",
+    "os_darwin_bsd_place.c",
+    "os_lacking.c",
+    "os_lacking_asking.c",
+)
 _BSD = (*_OTHER_UNIX, "os_bsd.c")
 _OF_PLATFORM = {
-    "linux": (*_UNIX, "os_linux.c", "os_linux_mapping.c", "os_linux_file.c", "os_linux_backing.c"),
+    "linux": (
+        *_UNIX,
+        "os_linux.c",
+        "os_linux_mapping.c",
+        "os_linux_file.c",
+        "os_linux_backing.c",
+        "os_linux_asking.c",
+    ),
     "darwin": (*_OTHER_UNIX, "os_darwin.c"),
     "freebsd": _BSD,
     "netbsd": _BSD,
@@ -34,6 +48,7 @@ _OF_PLATFORM = {
         "os_windows_backing.c",
         "os_windows_place.c",
         "os_lacking.c",
+        "os_lacking_asking.c",
     ),
 }
 

@@ -63,6 +63,32 @@ cdef extern from "native/sr_os.h" nogil:
     int sr_os_lock(void *address, size_t size, sr_error *error)
     int sr_os_unlock(void *address, size_t size, sr_error *error)
 
+cdef extern from "native/listing.h" nogil:
+    enum: SR_FLAG_LOCKED, SR_FLAG_UNDUMPABLE, SR_FLAG_ABSENT_IN_CHILD, SR_FLAG_ZEROS_IN_CHILD, SR_FLAG_DROPPABLE
+    enum: SR_TOLD_RESIDENT, SR_TOLD_PROPORTIONAL, SR_TOLD_SHARED_CLEAN, SR_TOLD_SHARED_DIRTY, SR_TOLD_SWAPPED
+    enum: SR_TOLD_SHARED_HUGE, SR_TOLD_PRIVATE_HUGE, SR_TOLD_COUNT, SR_TOLD_FLAGS
+    ctypedef struct sr_mapping:
+        uint64_t start, end, offset, inode
+        uint32_t major, minor
+        char letters[4]
+        size_t path, path_size, flags_at, flags_size
+        uint64_t sizes[7]
+        uint32_t told, flags
+    ctypedef struct sr_listing:
+        size_t line
+    void sr_listing_begin(sr_listing *listing, const char *text, size_t size, int is_detailed)
+    int sr_listing_next(sr_listing *listing, sr_mapping *row)
+
+cdef extern from "native/sr_os_asking.h" nogil:
+    enum: SR_PAGES_RESIDENT, SR_PAGES_SWAPPED, SR_PAGES_EXCLUSIVE
+    ctypedef struct sr_page_run:
+        uint64_t start, end
+        unsigned kinds
+    int sr_os_listing(int64_t pid, int is_detailed, char *buffer, size_t room, size_t *size, sr_error *error)
+    int sr_os_mapping_at(size_t address, sr_mapping *row, char *text, size_t room, sr_error *error)
+    int sr_os_page_runs(int64_t pid, uint64_t start, uint64_t end, sr_page_run *runs, size_t room, size_t *count,
+                        uint64_t *reached, sr_error *error)
+
 cdef extern from "native/sr_os_signals.h" nogil:
     void sr_os_add(volatile int32_t *number, int32_t change)
     int sr_os_wipe_before(int number, void (*wipe)(int is_last) noexcept nogil, sr_error *error)

@@ -31,10 +31,11 @@ from cpython.object cimport PyObject
 from cpython.pythread cimport PyThread_get_thread_ident
 from cpython.ref cimport Py_DECREF, Py_INCREF
 from cpython.slice cimport PySlice_Unpack, PySlice_AdjustIndices
-from libc.errno cimport EINVAL, EIO, EMFILE, ENFILE, ENOMEM, ENOSYS, EOVERFLOW
+from cpython.unicode cimport PyUnicode_DecodeUTF8
+from libc.errno cimport EILSEQ, EINVAL, EIO, EMFILE, ENFILE, ENOMEM, ENOSYS, EOVERFLOW
 from libc.stdint cimport SIZE_MAX, UINTPTR_MAX, int32_t, intptr_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc, realloc
-from libc.string cimport memmove, memset
+from libc.string cimport memcmp, memmove, memset
 
 import sys as _sys
 from _operator import _compare_digest
@@ -232,6 +233,7 @@ include "native/refusals.pxi"
 include "native/holding.pxi"
 include "native/restoring.pxi"
 include "native/machine.pxi"
+include "native/asking.pxi"
 include "native/section.pxi"
 include "native/mapping.pxi"
 include "native/frames.pxi"

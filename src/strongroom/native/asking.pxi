@@ -1,0 +1,234 @@
+# What the system tells of mappings and pages, as records of a class that the caller names. A part of _native.pyx.
+#
+# A record is a tuple, made of what is known here; vm/listing.py has the names of its fields, in this order: address,
+# size, state, protection, allocation, allocation_protection, type, locks, secured, is_shared, path, file_offset, device,
+# inode, resident_size, swapped_size, shared_size, proportional_size, is_locked, is_droppable, is_undumpable, in_child,
+# flags, share_count.
+
+#: Bytes for a listing to begin with, of a thousand mappings and more; what is not needed is never touched.
+cdef enum:
+    MAPS_ROOM = 1 << 18
+    SMAPS_ROOM = 1 << 21
+    PATH_ROOM = 4096  # PATH_MAX, the longest that the kernel writes for one mapping
+    RUNS_AT_A_TIME = 4096
+    MOST_READS = 4    # of a listing that changes under the reader: then it is torn
+
+#: What each combination of letters allows, by its bits: r 1, w 2, x 4. Executable without readable is pkeys(7)'s.
+cdef tuple _ALLOWED = (SR_NO_ACCESS, SR_READ_ONLY, SR_READ_WRITE, SR_READ_WRITE,
+                       SR_EXECUTE, SR_EXECUTE_READ, SR_EXECUTE_READ_WRITE, SR_EXECUTE_READ_WRITE)
+#: Private large pages, behind which is a file of the kernel's own; HUGETLB_ANON_FILE, linux/hugetlb.h.
+cdef str _LARGE_PAGES = "/anon_hugepage (deleted)"
+
+ctypedef struct Text:
+    char *bytes
+    size_t room, size
+
+
+cdef int _make_room(Text *text, size_t room) except -1:
+    free(text.bytes)
+    text.bytes = <char *>malloc(room)
+    text.room = room
+    if text.bytes == NULL:
+        raise MemoryError()
+    return 0
+
+
+cdef int _read_listing(int64_t pid, bint is_detailed, Text *text) except -1:
+    cdef sr_error error
+    cdef int answer
+    while True:
+        with nogil:
+            answer = sr_os_listing(pid, is_detailed, text.bytes, text.room, &text.size, &error)
+        if answer < 0:
+            _raise(&error)
+        if answer == 0:
+            return 0
+        _make_room(text, 2 * text.room)
+
+
+cdef bint _is_same_mapping(const Text *one, const sr_mapping *here, const Text *other, const sr_mapping *there) noexcept nogil:
+    return (here.start == there.start and here.end == there.end and here.offset == there.offset
+            and here.inode == there.inode and here.major == there.major and here.minor == there.minor
+            and memcmp(here.letters, there.letters, 4) == 0 and here.path_size == there.path_size
+            and memcmp(one.bytes + here.path, other.bytes + there.path, here.path_size) == 0)
+
+
+cdef bint _is_same_listing(const Text *maps, const Text *smaps) noexcept nogil:
+    """Whether both tell of the same mappings; sizes change all the time by themselves."""
+    cdef sr_listing one, other
+    cdef sr_mapping here, there
+    cdef int found = 1, also = 1
+    sr_listing_begin(&one, maps.bytes, maps.size, False)
+    sr_listing_begin(&other, smaps.bytes, smaps.size, True)
+    while found == 1 and also == 1:
+        found = sr_listing_next(&one, &here)
+        also = sr_listing_next(&other, &there)
+        if found == 1 and also == 1 and not _is_same_mapping(maps, &here, smaps, &there):
+            return False
+    return found == also
+
+
+cdef bint _is_same_text(const Text *one, const Text *other) noexcept nogil:
+    return one.size == other.size and memcmp(one.bytes, other.bytes, one.size) == 0
+
+
+cdef str _path_of(const char *text, const sr_mapping *row):
+    return PyUnicode_DecodeUTF8(text + row.path, row.path_size, "surrogateescape")
+
+
+cdef tuple _device_of(const sr_mapping *row):
+    return row.major, row.minor
+
+
+cdef object _size_told(const sr_mapping *row, unsigned which, unsigned also):
+    """The sum of two lines in bytes, None if the first is not there. The second counts where there is such a line."""
+    return row.sizes[which] + row.sizes[also] if row.told >> which & 1 else None
+
+
+cdef object _record_of(object record, const char *text, const sr_mapping *row, str path, tuple device, set images,
+                       bint is_own):
+    cdef object address = row.start, protection, inode = None, offset = None, flags = None, in_child = None, shared = None
+    cdef bint has_flags = row.told >> SR_TOLD_FLAGS & 1, is_shared = row.letters[3] == c"s"
+    cdef str kind = "private"
+    protection = _ALLOWED[(row.letters[0] == c"r") | (row.letters[1] == c"w") << 1 | (row.letters[2] == c"x") << 2]
+    if row.inode != 0 or path[:1] == "/":
+        inode, offset = row.inode, row.offset
+        if is_shared or path != _LARGE_PAGES:
+            kind = "image" if not is_shared and images is not None and (device, inode) in images else "mapped"
+    else:
+        device = None
+    if has_flags:
+        flags = PyUnicode_DecodeUTF8(text + row.flags_at, row.flags_size, "replace").rstrip()
+        in_child = ("absent" if row.flags & SR_FLAG_ABSENT_IN_CHILD else "zeros" if row.flags & SR_FLAG_ZEROS_IN_CHILD
+                    else "shared" if is_shared else "copied")
+    if row.told >> SR_TOLD_SHARED_CLEAN & 1 and row.told >> SR_TOLD_SHARED_DIRTY & 1:
+        shared = (row.sizes[<int>SR_TOLD_SHARED_CLEAN] + row.sizes[<int>SR_TOLD_SHARED_DIRTY]
+                  + row.sizes[<int>SR_TOLD_SHARED_HUGE])
+    resident = _size_told(row, SR_TOLD_RESIDENT, SR_TOLD_SHARED_HUGE)
+    if resident is not None:
+        resident += row.sizes[<int>SR_TOLD_PRIVATE_HUGE]
+    return tuple.__new__(record, (
+        address, row.end - row.start, "committed", protection, address, protection, kind, 0 if is_own else None, None,
+        is_shared, path, offset, device, inode, resident,
+        row.sizes[<int>SR_TOLD_SWAPPED] if row.told >> SR_TOLD_SWAPPED & 1 else None, shared,
+        row.sizes[<int>SR_TOLD_PROPORTIONAL] if row.told >> SR_TOLD_PROPORTIONAL & 1 else None,
+        (row.flags & SR_FLAG_LOCKED) != 0 if has_flags else None,
+        (row.flags & SR_FLAG_DROPPABLE) != 0 if has_flags else None,
+        (row.flags & SR_FLAG_UNDUMPABLE) != 0 if has_flags else None, in_child, flags, None))
+
+
+cdef set _images_of(const Text *text, bint is_detailed):
+    """The files of which something is mapped to be executed, as (device, inode)."""
+    cdef sr_listing listing
+    cdef sr_mapping row
+    cdef set found = set()
+    sr_listing_begin(&listing, text.bytes, text.size, is_detailed)
+    while sr_listing_next(&listing, &row) == 1:
+        if row.letters[2] == c"x" and row.inode != 0:
+            found.add((_device_of(&row), row.inode))
+    return found
+
+
+cdef list _records_of(object record, const Text *given, bint is_detailed, set images, bint is_own):
+    cdef sr_listing listing
+    cdef sr_mapping row, last
+    cdef int answer
+    cdef str path = ""
+    cdef tuple device = (0, 0)
+    cdef list found = []
+    cdef const char *text = given.bytes
+    memset(&last, 0, sizeof(last))
+    sr_listing_begin(&listing, text, given.size, is_detailed)
+    while True:
+        answer = sr_listing_next(&listing, &row)
+        if answer == 0:
+            return found
+        if answer < 0:
+            raise SystemCallError(f"read(/proc/PID/{'smaps' if is_detailed else 'maps'})", EILSEQ,
+                                  f"Line {listing.line:,} is not what such a listing consists of: nothing of it is used.")
+        if row.path_size != last.path_size or memcmp(text + row.path, text + last.path, row.path_size) != 0:
+            path = _path_of(text, &row)
+        if row.major != last.major or row.minor != last.minor:
+            device = _device_of(&row)
+        found.append(_record_of(record, text, &row, path, device, images, is_own))
+        last = row
+
+
+def parse_listing(record, bytes text not None, bint is_detailed):
+    """The records of a listing's text."""
+    cdef Text given
+    given.bytes, given.room, given.size = PyBytes_AS_STRING(text), 0, PyBytes_GET_SIZE(text)
+    return _records_of(record, &given, is_detailed, _images_of(&given, is_detailed), False)
+
+
+def read_mappings(record, int64_t pid, bint is_detailed):
+    """The records of a process's mappings, and whether they are torn: changed each time while they were read.
+
+    maps is read until two readings are equal, smaps until its mappings are those of a reading of maps before it. All
+    room is made before the first one: of this process it would be among what changes.
+    """
+    cdef Text maps, latest
+    cdef bint is_torn
+    cdef int reads = 1
+    memset(&maps, 0, sizeof(maps))
+    memset(&latest, 0, sizeof(latest))
+    try:
+        _make_room(&maps, MAPS_ROOM)
+        _make_room(&latest, SMAPS_ROOM if is_detailed else MAPS_ROOM)
+        _read_listing(pid, False, &maps)
+        while True:
+            _read_listing(pid, is_detailed, &latest)
+            with nogil:
+                is_torn = not _is_same_listing(&maps, &latest) if is_detailed else not _is_same_text(&maps, &latest)
+            if not is_torn or reads == MOST_READS:
+                break
+            if is_detailed:
+                _read_listing(pid, False, &maps)
+            else:
+                maps, latest = latest, maps
+            reads += 1
+        return _records_of(record, &latest, is_detailed, _images_of(&maps, False), pid == 0), is_torn
+    finally:
+        free(maps.bytes)
+        free(latest.bytes)
+
+
+def mapping_at(record, address):
+    """The record of the mapping of this process that an address lies in or that is the next one above it, else None.
+
+    A file's is "mapped", though it may be an image: that takes the whole listing.
+    """
+    cdef sr_error error
+    cdef sr_mapping row
+    cdef char text[PATH_ROOM]
+    cdef int answer = sr_os_mapping_at(_checked_number(address, "address"), &row, text, PATH_ROOM, &error)
+    if answer < 0:
+        _raise(&error)
+    if answer == 1:
+        return None
+    path = _path_of(text, &row).replace("\n", "\\012")  # as maps has it
+    return _record_of(record, text, &row, path, _device_of(&row), None, True)
+
+
+def page_runs(int64_t pid, uint64_t start, uint64_t end):
+    """``(start, end, is_resident, is_exclusive)`` of pages that are alike, in memory or in a page file: else neither."""
+    cdef sr_error error
+    cdef size_t count, i
+    cdef uint64_t reached = start
+    cdef int failed
+    cdef list found = []
+    cdef sr_page_run *runs = <sr_page_run *>malloc(RUNS_AT_A_TIME * sizeof(sr_page_run))
+    if runs == NULL:
+        raise MemoryError()
+    try:
+        while reached < end:
+            with nogil:
+                failed = sr_os_page_runs(pid, reached, end, runs, RUNS_AT_A_TIME, &count, &reached, &error)
+            if failed:
+                _raise(&error)
+            for i in range(count):
+                found.append((runs[i].start, runs[i].end, (runs[i].kinds & SR_PAGES_RESIDENT) != 0,
+                              (runs[i].kinds & SR_PAGES_EXCLUSIVE) != 0))
+        return found
+    finally:
+        free(runs)

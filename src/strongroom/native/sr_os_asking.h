@@ -1,0 +1,39 @@
+/* A part of the OS contract: what a system tells of the memory of a process, this one or another.
+ *
+ * The rules of sr_os.h hold. `pid` 0 is this process, asked for anew each time: what a parent opened shows the parent.
+ * Only reading: nothing here changes a page, or brings one into memory.
+ */
+#ifndef SR_OS_ASKING_H
+#define SR_OS_ASKING_H
+
+#include "listing.h"
+#include "sr_os.h"
+
+/* Where the system lists mappings as text (Linux): the whole of it into `buffer`, `*size` bytes; smaps if `is_detailed`,
+ * else maps. 1, without an error, if `room` is too small. No rows at all is an answer: a kernel's thread, a zombie. */
+int sr_os_listing(int64_t pid, int is_detailed, char *buffer, size_t room, size_t *size, sr_error *error);
+
+/* The mapping of this process that `address` lies in, or the next one above it; 1 if there is none. As in maps, but
+ * without reading all of it (Linux 6.11); `path` and `path_size` of `row` are places in `text`. What the path has of
+ * newlines is as it is. A path longer than `room` is an error. */
+int sr_os_mapping_at(uintptr_t address, sr_mapping *row, char *text, size_t room, sr_error *error);
+
+/* What a page table says of pages that are alike. */
+enum {
+    SR_PAGES_RESIDENT = 1 << 0,
+    SR_PAGES_SWAPPED = 1 << 1,
+    SR_PAGES_EXCLUSIVE = 1 << 2 /* mapped once, by this process */
+};
+
+typedef struct sr_page_run {
+    uint64_t start, end; /* addresses */
+    unsigned kinds;
+} sr_page_run;
+
+/* The pages between two addresses, whole pages, that are in memory or in a page file, sorted; in between are those that
+ * are in neither as far as this page table knows. `*reached` is how far `room` runs went, to be asked again from there:
+ * `end` if that was all. */
+int sr_os_page_runs(int64_t pid, uint64_t start, uint64_t end, sr_page_run *runs, size_t room, size_t *count,
+                    uint64_t *reached, sr_error *error);
+
+#endif
