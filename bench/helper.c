@@ -124,6 +124,27 @@ int bench_reserve_commit_release(size_t reserved_size, long count)
     return 0;
 }
 
+/* Read a file of /proc from its beginning to its end. */
+int bench_read_whole(const char *path, char *buffer, size_t room, long count)
+{
+    for (long i = 0; i < count; i++) {
+        size_t at = 0;
+        ssize_t got = -1;
+        int file = open(path, O_RDONLY | O_CLOEXEC);
+        while (file >= 0 && at < room && (got = read(file, buffer + at, room - at)) > 0) {
+            at += (size_t)got;
+        }
+        int error = file < 0 || got < 0 ? errno : got > 0 ? ENOSPC : 0;
+        if (file >= 0) {
+            close(file);
+        }
+        if (error != 0) {
+            return error;
+        }
+    }
+    return 0;
+}
+
 typedef int (*decrypt_function)(unsigned char *out, unsigned long long *out_size, unsigned char *unused,
                                 const unsigned char *in, unsigned long long in_size, const unsigned char *bound,
                                 unsigned long long bound_size, const unsigned char *nonce, const unsigned char *key);

@@ -48,6 +48,7 @@ class Helper:
         library.bench_make_and_free.argtypes = [ctypes.c_int, ctypes.c_long]
         library.bench_reserve_commit_release.argtypes = [ctypes.c_size_t, ctypes.c_long]
         library.bench_pair.argtypes = [pointer, ctypes.c_long]
+        library.bench_read_whole.argtypes = [ctypes.c_char_p, pointer, ctypes.c_size_t, ctypes.c_long]
         library.bench_decrypt.argtypes = [
             pointer, ctypes.c_char_p, ctypes.c_ulonglong, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_char_p, pointer,
             ctypes.c_long,
@@ -75,6 +76,11 @@ class Helper:
     def reserve_commit_release(self, size: int) -> Loop:
         """Return the loop that maps address space, makes a page of it usable and unmaps it."""
         return lambda count: must(self._library.bench_reserve_commit_release(size, count))
+
+    def read_whole(self, path: str, room: int) -> Loop:
+        """Return the loop that reads a file of ``/proc`` into one buffer."""
+        buffer = ctypes.create_string_buffer(room)
+        return lambda count: must(self._library.bench_read_whole(path.encode(), buffer, room, count))
 
     def decrypt(self, function: int, sealed: bytes, bound: bytes, nonce: bytes, key: bytes) -> Loop:
         """Return the loop over a cipher's decryption, called at its address."""

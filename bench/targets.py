@@ -73,6 +73,18 @@ TARGETS = (
         "Reserving, committing and releasing takes at most 1.5 times the same raw calls in C.",
     ),
     Target(
+        "listing-maps/strongroom",
+        "minimum",
+        1000.0,
+        "Listing a process of 300 mappings takes at most a millisecond.",
+    ),
+    Target(
+        "listing-smaps/strongroom",
+        "ratio_of_minima",
+        1.5,
+        "With their sizes and flags it takes at most 1.5 times merely reading the kernel's text.",
+    ),
+    Target(
         "startup/strongroom",
         "difference_of_minima",
         10.0,

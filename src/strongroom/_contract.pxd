@@ -327,6 +327,7 @@ cdef extern from "native/region.h" nogil:
         SR_COPY_IN
         SR_FILL
         SR_LIST
+        SR_LIST_HOLDS
     ctypedef enum sr_answer:
         SR_DONE
         SR_FAILED
@@ -357,6 +358,8 @@ cdef extern from "native/region.h" nogil:
         uint64_t hold
         sr_run *runs
         size_t run_count
+        sr_hold *holds
+        size_t hold_count
         sr_error error
         size_t page
         unsigned found

@@ -129,6 +129,25 @@ static void check_holding(sr_region *region, sr_hold_kind kind)
                                              && is_seen(region, 0, 5, "---p ---p ---p ---p ---p"));
 }
 
+static void test_listing(void)
+{
+    uint64_t made;
+    sr_region region;
+    sr_request request;
+    reserve_and_commit(&region);
+    CHECK("no holds are listed where there are none",
+          ask(&region, SR_LIST_HOLDS, 0, 1, 0, &request) == SR_DONE && request.hold_count == 0);
+    free(request.holds);
+    CHECK("control: a hold is made", ask_hold(&region, SR_HOLD_SECURE, SR_READ_ONLY, 2, 3, &made) == SR_DONE);
+    CHECK("a hold is listed: its range, mode and kind, in a copy",
+          ask(&region, SR_LIST_HOLDS, 0, 1, 0, &request) == SR_DONE && request.hold_count == 1
+              && request.holds[0].first == 2 && request.holds[0].count == 3 && request.holds[0].mode == SR_READ_ONLY
+              && request.holds[0].kind == SR_HOLD_SECURE && request.holds != region.holds);
+    free(request.holds);
+    (void)ask_unhold(&region, made);
+    release(&region);
+}
+
 static void test_guarded_holds(void)
 {
     uint64_t hold;
@@ -214,6 +233,7 @@ int main(void)
     check_holding(&region, SR_HOLD_VIEW);
     check_holding(&region, SR_HOLD_SECURE);
     release(&region);
+    test_listing();
     test_guarded_holds();
     if (HAS_NO_LOCKS) {
         skip("locks, permanent holds and fork", "AddressSanitizer replaces mlock by nothing");

@@ -25,6 +25,8 @@ RIGHT: dict[str, dict[str, object]] = {
     "is_possible": {"protection": vm.READ_WRITE},
     "protection_name": {"protection": vm.READ_WRITE},
     "query": {"address": 0},
+    "pages": {"address": 0, "size": 1, "pid": None},
+    "regions": {"pid": None, "detail": "maps"},
     "probe": {"address": 0, "size": 1, "mode": vm.READ_ONLY},
     "set_working_set": {"minimum": 1 << 20, "maximum": 1 << 24},
     "find_view": {"address": 0},
@@ -114,7 +116,7 @@ def test_wrong_arguments_are_named(region: vm.Region, call: str, argument: str) 
         except (TypeError, ValueError) as error:
             if argument not in str(error).split("(")[0] or MARKER in str(error) or "4300" in str(error):
                 wrong.append(f"{kind}: {type(error).__name__}: {error}")
-        except StrongroomError as error:
+        except (StrongroomError, ProcessLookupError) as error:
             if MARKER in str(error):
                 wrong.append(f"{kind}: {type(error).__name__}: {error}")
         except Exception as error:

@@ -12,8 +12,7 @@ import pytest
 import observed
 import pages
 from pages import BASES, LETTERS, PAGE, Index, needs_proc
-from strongroom import vm
-from strongroom._os import procfs
+from strongroom import _native, vm
 
 pytestmark = needs_proc
 
@@ -26,7 +25,7 @@ def test_own_pages(base: str) -> None:
     with vm.reserve(8 * PAGE) as region:
         region.commit(2 * PAGE, 3 * PAGE, POSSIBLE[base])
         at = region.address
-        assert (at, 2 * PAGE, "reserved", 0, at, vm.NO_ACCESS, "private", 0) == vm.query(at)
+        assert (at, 2 * PAGE, "reserved", 0, at, vm.NO_ACCESS, "private", 0) == vm.query(at)[:8]
         assert (at + 3 * PAGE, 2 * PAGE, "committed", POSSIBLE[base], at) == vm.query(at + 3 * PAGE + 17)[:5]
         assert (vm.query(at + 5 * PAGE).state, vm.query(at + 5 * PAGE).size) == ("reserved", 3 * PAGE)
         assert LETTERS[POSSIBLE[base]] == observed.protection_at(at + 2 * PAGE)
@@ -81,7 +80,7 @@ def test_foreign_mappings() -> None:
     for address, kind in (
         (observed.address_of(anonymous), "private"),
         (observed.address_of(mapped), "mapped"),
-        (code, "mapped"),
+        (code, "image"),
     ):
         info, mapping = vm.query(address), observed.mapping_at(address)
         assert mapping is not None
@@ -236,13 +235,13 @@ def test_a_large_reservation_is_one_run() -> None:
 @pytest.fixture
 def readings(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Grows with each reading of /proc/self/maps."""
-    read, numbers = procfs.read_maps, list[int]()
+    read, numbers = _native.read_mappings, list[int]()
 
-    def counted() -> list[procfs.Mapping]:
+    def counted(record: type[vm.PageInfo], pid: int, is_detailed: bool) -> tuple[list[vm.PageInfo], bool]:
         numbers.append(len(numbers))
-        return read()
+        return read(record, pid, is_detailed)
 
-    monkeypatch.setattr(procfs, "read_maps", counted)
+    monkeypatch.setattr(_native, "read_mappings", counted)
     return numbers
 
 
@@ -256,7 +255,7 @@ def test_probing_reads_the_listing_once(readings: list[int]) -> None:
         assert not vm.probe(region.address, region.size, vm.READ_WRITE)
         region.protect(1999 * PAGE, PAGE, vm.NO_ACCESS)
         assert not vm.probe(region.address, region.size, vm.READ_ONLY)
-        assert len(readings) == 3
+        assert len(readings) in (2, 3)  # the second needs one mapping only, which Linux tells alone since 6.11
 
 
 def test_a_run_that_the_kernel_keeps_in_pieces_is_one_reading(readings: list[int]) -> None:

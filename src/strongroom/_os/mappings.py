@@ -1,45 +1,44 @@
-"""What the system says is mapped at an address of this process, in Windows' words."""
+"""What the system says of memory, in Windows' words: who knows what, and what a refusal means."""
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections import namedtuple
+import os
 
 from strongroom import _native
-from strongroom._os import PLATFORM, procfs
-from strongroom.exceptions import UnsupportedError
+from strongroom._os import PLATFORM
+from strongroom.exceptions import NO_SUCH_CALL, SystemCallError, UnsupportedError, reason_of
 
-__all__ = ["KNOWS_RESERVATIONS", "Listing", "Span", "checked", "is_writable", "shown"]
+__all__ = [
+    "HAS_LISTINGS",
+    "KNOWS_RESERVATIONS",
+    "USER_END",
+    "at",
+    "checked",
+    "checked_process",
+    "is_writable",
+    "refusal",
+    "shown",
+]
 
 #: Whether the system itself tells reserved pages from inaccessible ones, and knows modifiers.
 KNOWS_RESERVATIONS = PLATFORM == "windows"
+#: Whether it lists what is mapped, in this process and in others.
+HAS_LISTINGS = PLATFORM == "linux"
+#: Where the user half of the address space ends, as far as Linux hands it out unasked; arch/x86/include/asm/page_64.h.
+USER_END = 1 << 47
 
 _P = _native.PROTECTIONS
 _STATES = {0x1000: "committed", 0x2000: "reserved", 0x10000: "free"}
 _TYPES = {0x20000: "private", 0x40000: "mapped", 0x1000000: "image"}
-#: By the letters of a line of /proc/self/maps. What is executable without being readable is so since pkeys(7).
-_BY_LETTERS = {
-    "---": _P["NO_ACCESS"],
-    "r--": _P["READ_ONLY"],
-    "rw-": _P["READ_WRITE"],
-    "-w-": _P["READ_WRITE"],
-    "--x": _P["EXECUTE"],
-    "r-x": _P["EXECUTE_READ"],
-    "rwx": _P["EXECUTE_READ_WRITE"],
-    "-wx": _P["EXECUTE_READ_WRITE"],
-}
-#: What the letters do not tell apart.
+_WRITABLE = _P["READ_WRITE"] | _P["WRITE_COPY"] | _P["EXECUTE_READ_WRITE"] | _P["EXECUTE_WRITE_COPY"]
+#: What the letters of a listing do not tell apart.
 _SHOWN = {
     _P["EXECUTE"]: _P["EXECUTE_READ"],
     _P["WRITE_COPY"]: _P["READ_WRITE"],
     _P["EXECUTE_WRITE_COPY"]: _P["EXECUTE_READ_WRITE"],
 }
-#: What maps calls private large pages, behind which is a file of the kernel's own; HUGETLB_ANON_FILE, linux/hugetlb.h.
-_LARGE_PAGES = "/anon_hugepage (deleted)"
-#: Where the user half of the address space ends, as far as Linux hands it out unasked; arch/x86/include/asm/page_64.h.
-_USER_END = 1 << 47
-
-Span = namedtuple("Span", "address size state protection allocation allocation_protection type")
+_ENOENT, _EPERM, _ESRCH, _EACCES = 2, 1, 3, 13  # the errno module is not imported for four numbers of Linux
+_LARGEST_PID = (1 << 31) - 1
 
 
 def checked(value: int, what: str = "address") -> int:
@@ -47,10 +46,19 @@ def checked(value: int, what: str = "address") -> int:
     return _native.checked_number(value, what)
 
 
+def checked_process(pid: int | None) -> int:
+    """The number of another process, or 0 for this one."""
+    if pid is None:
+        return 0
+    number = _native.checked_number(pid, "pid")
+    if not 1 <= number <= _LARGEST_PID:
+        raise ValueError(f"pid must be from 1 to {_LARGEST_PID:,}, not {number:,}")
+    return 0 if number == os.getpid() else number
+
+
 def is_writable(protection: int) -> bool:
     """Whether pages with this protection can be written."""
-    writable = ("READ_WRITE", "WRITE_COPY", "EXECUTE_READ_WRITE", "EXECUTE_WRITE_COPY")
-    return any(protection & _P[name] for name in writable)
+    return protection & _WRITABLE != 0
 
 
 def shown(protection: int) -> int:
@@ -62,39 +70,33 @@ def shown(protection: int) -> int:
     return _SHOWN.get(protection, protection)
 
 
-def _type_of(mapping: procfs.Mapping) -> str:
-    is_unnamed = not mapping.path or mapping.path.startswith("[")
-    is_large = mapping.path == _LARGE_PAGES and mapping.permissions.endswith("p")
-    return "private" if is_unnamed or is_large else "mapped"
+def at(address: int) -> tuple[int, int, str, int, int, int, str]:
+    """Where the system is asked address by address: the first seven fields of a PageInfo."""
+    if not KNOWS_RESERVATIONS:
+        raise _unsupported()
+    start, size, state, protection, allocation, allocation_protection, kind = _native.query(address)
+    committed = protection if state == 0x1000 else 0
+    return start, size, _STATES[state], committed, allocation, allocation_protection, _TYPES.get(kind, "")
 
 
-class Listing:
-    """What the system says is mapped, of one moment: Linux tells of everything at once. Windows is asked each time."""
+def _unsupported() -> UnsupportedError:
+    return UnsupportedError("what is mapped cannot be asked on this system in this version")
 
-    __slots__ = ("_ends", "_mappings")
 
-    def __init__(self) -> None:
-        self._mappings = procfs.read_maps() if PLATFORM == "linux" else []
-        self._ends = [mapping.end for mapping in self._mappings]
-
-    def at(self, address: int) -> Span:
-        """Return what the pages from ``address`` on are; an address within a page is rounded down above."""
-        if PLATFORM == "linux":
-            return self._linux_at(address)
-        if PLATFORM == "windows":
-            start, size, state, protection, allocation, allocation_protection, kind = _native.query(address)
-            committed = protection if state == 0x1000 else 0
-            return Span(start, size, _STATES[state], committed, allocation, allocation_protection, _TYPES.get(kind, ""))
-        raise UnsupportedError("what is mapped at an address cannot be asked on this system in this version")
-
-    def _linux_at(self, address: int) -> Span:
-        index = bisect_right(self._ends, address)
-        if index == len(self._ends):
-            end = _USER_END if address < _USER_END else 1 << 64
-            return Span(address, end - address, "free", 0, 0, 0, "")
-        mapping = self._mappings[index]
-        if address < mapping.start:  # in the gap before it
-            return Span(address, mapping.start - address, "free", 0, 0, 0, "")
-        protection = _BY_LETTERS[mapping.permissions[:3]]
-        size = mapping.end - address
-        return Span(address, size, "committed", protection, mapping.start, protection, _type_of(mapping))
+def refusal(error: SystemCallError, pid: int) -> Exception:
+    """What a refused question becomes: no such process, no right to ask, not on this system, or the error itself."""
+    if error.code == NO_SUCH_CALL:
+        return _unsupported()
+    if pid == 0:
+        return error
+    if error.code in (_ENOENT, _ESRCH):
+        return ProcessLookupError(_ESRCH, f"there is no process {pid:,}, or this one may not see it")
+    if error.code in (_EACCES, _EPERM):
+        what = error.call.replace("PID", str(pid))
+        return PermissionError(
+            error.code,
+            f"{what}: {reason_of(error.code)}. What is mapped by another user's process, or by one that shields itself "
+            "(PR_SET_DUMPABLE), may be read with CAP_SYS_PTRACE. What everybody may read: the totals in "
+            f"/proc/{pid}/status (VmSize, VmRSS, VmLck, VmSwap), and stat, statm, cmdline, comm, limits.",
+        )
+    return error

@@ -11,7 +11,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import TextIO
 
-__all__ = ["Mapping", "parse_smaps", "parse_status", "read_maps", "read_smaps", "read_status", "read_uid_map"]
+__all__ = ["Mapping", "parse_smaps", "parse_status", "read_smaps", "read_status", "read_uid_map"]
 
 
 class Mapping:
@@ -86,12 +86,6 @@ def _opened(name: str) -> TextIO:
 def read_smaps() -> list[Mapping]:
     """Read this process's own mappings, with their flags."""
     with _opened("smaps") as file:
-        return parse_smaps(file.read())
-
-
-def read_maps() -> list[Mapping]:
-    """Read this process's own mappings, without their flags: cheaper, no page table is walked."""
-    with _opened("maps") as file:
         return parse_smaps(file.read())
 
 

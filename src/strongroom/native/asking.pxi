@@ -5,9 +5,10 @@
 # inode, resident_size, swapped_size, shared_size, proportional_size, is_locked, is_droppable, is_undumpable, in_child,
 # flags, share_count.
 
-#: Bytes for a listing to begin with, of a thousand mappings and more; what is not needed is never touched.
+#: Bytes for a listing to begin with. maps of a thousand mappings, and yet so little that malloc(3) makes no mapping for
+#: it, which might lie in the gap that was asked about; smaps of as many, of which nothing is touched that is not needed.
 cdef enum:
-    MAPS_ROOM = 1 << 18
+    MAPS_ROOM = 3 << 15
     SMAPS_ROOM = 1 << 21
     PATH_ROOM = 4096  # PATH_MAX, the longest that the kernel writes for one mapping
     RUNS_AT_A_TIME = 4096
@@ -18,6 +19,11 @@ cdef tuple _ALLOWED = (SR_NO_ACCESS, SR_READ_ONLY, SR_READ_WRITE, SR_READ_WRITE,
                        SR_EXECUTE, SR_EXECUTE_READ, SR_EXECUTE_READ_WRITE, SR_EXECUTE_READ_WRITE)
 #: Private large pages, behind which is a file of the kernel's own; HUGETLB_ANON_FILE, linux/hugetlb.h.
 cdef str _LARGE_PAGES = "/anon_hugepage (deleted)"
+
+cdef extern from "Python.h":
+    ctypedef struct PyTypeObject:
+        object (*tp_alloc)(PyTypeObject *, Py_ssize_t)
+    bint PyType_IsSubtype(PyTypeObject *, PyTypeObject *)
 
 ctypedef struct Text:
     char *bytes
@@ -53,21 +59,6 @@ cdef bint _is_same_mapping(const Text *one, const sr_mapping *here, const Text *
             and memcmp(one.bytes + here.path, other.bytes + there.path, here.path_size) == 0)
 
 
-cdef bint _is_same_listing(const Text *maps, const Text *smaps) noexcept nogil:
-    """Whether both tell of the same mappings; sizes change all the time by themselves."""
-    cdef sr_listing one, other
-    cdef sr_mapping here, there
-    cdef int found = 1, also = 1
-    sr_listing_begin(&one, maps.bytes, maps.size, False)
-    sr_listing_begin(&other, smaps.bytes, smaps.size, True)
-    while found == 1 and also == 1:
-        found = sr_listing_next(&one, &here)
-        also = sr_listing_next(&other, &there)
-        if found == 1 and also == 1 and not _is_same_mapping(maps, &here, smaps, &there):
-            return False
-    return found == also
-
-
 cdef bint _is_same_text(const Text *one, const Text *other) noexcept nogil:
     return one.size == other.size and memcmp(one.bytes, other.bytes, one.size) == 0
 
@@ -85,20 +76,36 @@ cdef object _size_told(const sr_mapping *row, unsigned which, unsigned also):
     return row.sizes[which] + row.sizes[also] if row.told >> which & 1 else None
 
 
-cdef object _record_of(object record, const char *text, const sr_mapping *row, str path, tuple device, set images,
+cdef object _filled(type record, tuple values):
+    """``tuple.__new__(record, values)``, but for looking that up: it took as long as everything else."""
+    cdef Py_ssize_t i
+    cdef object made, value
+    if record is tuple:
+        return values
+    if not PyType_IsSubtype(<PyTypeObject *>record, <PyTypeObject *>tuple):
+        raise TypeError("records are tuples")
+    made = (<PyTypeObject *>record).tp_alloc(<PyTypeObject *>record, len(values))
+    for i in range(len(values)):
+        value = values[i]
+        Py_INCREF(value)
+        PyTuple_SET_ITEM(made, i, value)
+    return made
+
+
+cdef object _record_of(type record, const char *text, const sr_mapping *row, str path, tuple device, set images,
                        bint is_own):
     cdef object address = row.start, protection, inode = None, offset = None, flags = None, in_child = None, shared = None
     cdef bint has_flags = row.told >> SR_TOLD_FLAGS & 1, is_shared = row.letters[3] == c"s"
     cdef str kind = "private"
     protection = _ALLOWED[(row.letters[0] == c"r") | (row.letters[1] == c"w") << 1 | (row.letters[2] == c"x") << 2]
-    if row.inode != 0 or path[:1] == "/":
+    if row.inode != 0 or (row.path_size != 0 and text[row.path] == c"/"):
         inode, offset = row.inode, row.offset
         if is_shared or path != _LARGE_PAGES:
             kind = "image" if not is_shared and images is not None and (device, inode) in images else "mapped"
     else:
         device = None
     if has_flags:
-        flags = PyUnicode_DecodeUTF8(text + row.flags_at, row.flags_size, "replace").rstrip()
+        flags = PyUnicode_DecodeUTF8(text + row.flags_at, row.flags_size, "replace")
         in_child = ("absent" if row.flags & SR_FLAG_ABSENT_IN_CHILD else "zeros" if row.flags & SR_FLAG_ZEROS_IN_CHILD
                     else "shared" if is_shared else "copied")
     if row.told >> SR_TOLD_SHARED_CLEAN & 1 and row.told >> SR_TOLD_SHARED_DIRTY & 1:
@@ -107,7 +114,7 @@ cdef object _record_of(object record, const char *text, const sr_mapping *row, s
     resident = _size_told(row, SR_TOLD_RESIDENT, SR_TOLD_SHARED_HUGE)
     if resident is not None:
         resident += row.sizes[<int>SR_TOLD_PRIVATE_HUGE]
-    return tuple.__new__(record, (
+    return _filled(record, (
         address, row.end - row.start, "committed", protection, address, protection, kind, 0 if is_own else None, None,
         is_shared, path, offset, device, inode, resident,
         row.sizes[<int>SR_TOLD_SWAPPED] if row.told >> SR_TOLD_SWAPPED & 1 else None, shared,
@@ -129,9 +136,11 @@ cdef set _images_of(const Text *text, bint is_detailed):
     return found
 
 
-cdef list _records_of(object record, const Text *given, bint is_detailed, set images, bint is_own):
-    cdef sr_listing listing
-    cdef sr_mapping row, last
+cdef list _records_of(type record, const Text *given, bint is_detailed, set images, bint is_own, const Text *maps,
+                      bint *is_same):
+    """The records of a listing, and with `maps` whether that one tells of the same mappings."""
+    cdef sr_listing listing, other
+    cdef sr_mapping row, last, there
     cdef int answer
     cdef str path = ""
     cdef tuple device = (0, 0)
@@ -139,8 +148,14 @@ cdef list _records_of(object record, const Text *given, bint is_detailed, set im
     cdef const char *text = given.bytes
     memset(&last, 0, sizeof(last))
     sr_listing_begin(&listing, text, given.size, is_detailed)
+    if maps != NULL:
+        sr_listing_begin(&other, maps.bytes, maps.size, False)
+    is_same[0] = True
     while True:
         answer = sr_listing_next(&listing, &row)
+        if maps != NULL and is_same[0] and (sr_listing_next(&other, &there) != answer or (
+                answer == 1 and not _is_same_mapping(maps, &there, given, &row))):
+            is_same[0] = False
         if answer == 0:
             return found
         if answer < 0:
@@ -154,46 +169,52 @@ cdef list _records_of(object record, const Text *given, bint is_detailed, set im
         last = row
 
 
-def parse_listing(record, bytes text not None, bint is_detailed):
+def parse_listing(type record not None, bytes text not None, bint is_detailed):
     """The records of a listing's text."""
     cdef Text given
+    cdef bint is_same
     given.bytes, given.room, given.size = PyBytes_AS_STRING(text), 0, PyBytes_GET_SIZE(text)
-    return _records_of(record, &given, is_detailed, _images_of(&given, is_detailed), False)
+    return _records_of(record, &given, is_detailed, _images_of(&given, is_detailed), False, NULL, &is_same)
 
 
-def read_mappings(record, int64_t pid, bint is_detailed):
+def read_mappings(type record not None, int64_t pid, bint is_detailed):
     """The records of a process's mappings, and whether they are torn: changed each time while they were read.
 
-    maps is read until two readings are equal, smaps until its mappings are those of a reading of maps before it. All
-    room is made before the first one: of this process it would be among what changes.
+    maps is read until two readings are equal, smaps until its mappings are those of a reading of maps before it; sizes
+    change all the time by themselves. All room is made before the first reading: of this process it would be among what
+    changes.
     """
     cdef Text maps, latest
-    cdef bint is_torn
-    cdef int reads = 1
+    cdef bint is_same, is_equal
+    cdef int reads
+    cdef list found
     memset(&maps, 0, sizeof(maps))
     memset(&latest, 0, sizeof(latest))
     try:
         _make_room(&maps, MAPS_ROOM)
         _make_room(&latest, SMAPS_ROOM if is_detailed else MAPS_ROOM)
-        _read_listing(pid, False, &maps)
-        while True:
-            _read_listing(pid, is_detailed, &latest)
-            with nogil:
-                is_torn = not _is_same_listing(&maps, &latest) if is_detailed else not _is_same_text(&maps, &latest)
-            if not is_torn or reads == MOST_READS:
-                break
-            if is_detailed:
-                _read_listing(pid, False, &maps)
-            else:
+        if not is_detailed:
+            _read_listing(pid, False, &latest)
+        for reads in range(MOST_READS):
+            if not is_detailed:
                 maps, latest = latest, maps
-            reads += 1
-        return _records_of(record, &latest, is_detailed, _images_of(&maps, False), pid == 0), is_torn
+                _read_listing(pid, False, &latest)
+                is_same = _is_same_text(&maps, &latest)
+            else:
+                _read_listing(pid, False, &maps)
+                _read_listing(pid, True, &latest)
+                found = _records_of(record, &latest, True, _images_of(&maps, False), pid == 0, &maps, &is_same)
+            if is_same:
+                break
+        if not is_detailed:
+            found = _records_of(record, &latest, False, _images_of(&latest, False), pid == 0, NULL, &is_equal)
+        return found, not is_same
     finally:
         free(maps.bytes)
         free(latest.bytes)
 
 
-def mapping_at(record, address):
+def mapping_at(type record not None, address):
     """The record of the mapping of this process that an address lies in or that is the next one above it, else None.
 
     A file's is "mapped", though it may be an image: that takes the whole listing.

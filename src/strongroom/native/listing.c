@@ -120,6 +120,9 @@ static int read_flags(const sr_listing *listing, rest *left, sr_mapping *row)
     if (!read_to_end_of_line(left, &row->flags_size)) {
         return 0;
     }
+    if (row->flags_size != 0 && word[row->flags_size - 1] == ' ') {
+        row->flags_size--; /* the kernel ends each word with one */
+    }
     const char *end = word + row->flags_size;
     for (; word != end; word++) {
         const char *begin = word;

@@ -1,7 +1,7 @@
 # Why a region refused, in words. A part of _native.pyx.
 
 _VERBS = ("commit", "decommit", "release", "protect", "lock", "unlock", "secure", "unsecure", "read", "write", "fill",
-          "query")
+          "query", "query")
 
 
 cdef object _refused_reservation(sr_error *error, size_t size, address):

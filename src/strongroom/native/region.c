@@ -138,6 +138,7 @@ sr_answer sr_region_do(sr_region *region, sr_request *request)
     case SR_COPY_IN:
     case SR_FILL: return sr_do_copy(region, request);
     case SR_LIST: return sr_do_list(region, request);
+    case SR_LIST_HOLDS: return sr_do_list_holds(region, request);
     }
     assert(!"a verb outside the enumeration");
     return SR_FAILED;

@@ -54,7 +54,8 @@ typedef enum sr_verb {
     SR_COPY_OUT,    /* `offset`, `size` in bytes, to `memory`; to NULL: only the checks */
     SR_COPY_IN,     /* from `memory` */
     SR_FILL,        /* with `byte` */
-    SR_LIST         /* `runs` out */
+    SR_LIST,        /* `runs` out */
+    SR_LIST_HOLDS   /* `holds` out */
 } sr_verb;
 
 typedef enum sr_answer {
@@ -87,6 +88,8 @@ typedef struct sr_request {
     uint64_t hold;
     sr_run *runs;            /* to be freed; each begins and ends inside the range that was asked about */
     size_t run_count;
+    sr_hold *holds;          /* a copy, to be freed */
+    size_t hold_count;
     /* on failure */
     sr_error error;
     size_t page;

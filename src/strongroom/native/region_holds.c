@@ -154,3 +154,17 @@ sr_answer sr_do_unhold(sr_region *region, sr_request *request)
     }
     return SR_NO_SUCH_HOLD;
 }
+
+sr_answer sr_do_list_holds(sr_region *region, sr_request *request)
+{
+    size_t size = region->hold_count * sizeof *region->holds;
+    request->holds = malloc(size + (size == 0));
+    if (request->holds == NULL) {
+        return SR_NO_HEAP;
+    }
+    request->hold_count = region->hold_count;
+    if (size != 0) {
+        memcpy(request->holds, region->holds, size);
+    }
+    return SR_DONE;
+}

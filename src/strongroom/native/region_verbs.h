@@ -14,6 +14,7 @@ sr_answer sr_do_hold(sr_region *region, sr_request *request);
 sr_answer sr_do_unhold(sr_region *region, sr_request *request);
 sr_answer sr_do_copy(sr_region *region, sr_request *request);
 sr_answer sr_do_list(sr_region *region, sr_request *request);
+sr_answer sr_do_list_holds(sr_region *region, sr_request *request);
 
 /* A stretch of pages that are alike, inside a larger range. */
 typedef struct sr_stretch {

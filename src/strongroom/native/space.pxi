@@ -52,6 +52,13 @@ def find_region(size_t address):
     return None
 
 
+def regions():
+    """Every region and mapped view that has address space, in order of address."""
+    cdef size_t i
+    return [<AddressSpace>_regions[i] for i in range(_region_count)
+            if Py_REFCNT(_regions[i]) != 0 and (<AddressSpace>_regions[i]).region.address != NULL]
+
+
 cdef class AddressSpace:
     """A reservation: where it lies, how it ends, and the one door to what is done with its pages."""
 
@@ -272,6 +279,22 @@ cdef class AddressSpace:
         request.verb = SR_LIST
         self.must(&request)
         return self.listed(&request)
+
+    def _secured(self):
+        """What nobody may make stricter: ``(offset, size, mode)`` of each secure handle, and of what is sealed."""
+        cdef sr_request request
+        cdef sr_hold *hold
+        cdef size_t i
+        cdef list found = []
+        request.verb = SR_LIST_HOLDS
+        request.size = 0
+        self.must(&request)
+        for i in range(request.hold_count):
+            hold = &request.holds[i]
+            if hold.kind != SR_HOLD_VIEW:
+                found.append((hold.first * self.region.page_size, hold.count * self.region.page_size, <unsigned>hold.mode))
+        free(request.holds)
+        return found
 
     @property
     def page_size(self):

@@ -4,6 +4,7 @@
     region          Region: reserve() and allocate() make one
     machine         page sizes, the working set, the lock limit
     query           what the system says of any address
+    listing         what is mapped, here or in another process, page by page; books adds what strongroom knows
     mapping         sections, of files and of memory that processes share, and the views of them
     win32           the same by Windows' own names
 
@@ -17,6 +18,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 from strongroom._native import GRANULARITY, PAGE_SIZE, RegionAccess, SecureHandle
+from strongroom.vm.listing import Listing, pages, regions
 from strongroom.vm.machine import (
     LockLimit,
     WorkingSet,
@@ -26,6 +28,7 @@ from strongroom.vm.machine import (
     working_set,
 )
 from strongroom.vm.mapping import MappedView, Section, create_section, find_view, map_file, open_section
+from strongroom.vm.pageinfo import PageInfo
 from strongroom.vm.protection import (
     EXECUTE,
     EXECUTE_READ,
@@ -41,7 +44,7 @@ from strongroom.vm.protection import (
     is_possible,
     protection_name,
 )
-from strongroom.vm.query import PageInfo, probe, query
+from strongroom.vm.query import probe, query
 from strongroom.vm.region import Pages, Region, allocate, reserve
 
 if TYPE_CHECKING:
@@ -61,6 +64,7 @@ __all__ = [
     "READ_WRITE",
     "WRITE_COMBINE",
     "WRITE_COPY",
+    "Listing",
     "LockLimit",
     "MappedView",
     "PageInfo",
@@ -78,9 +82,11 @@ __all__ = [
     "lock_limit",
     "map_file",
     "open_section",
+    "pages",
     "probe",
     "protection_name",
     "query",
+    "regions",
     "reserve",
     "set_working_set",
     "working_set",

@@ -3,83 +3,100 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections import namedtuple
 from contextlib import suppress
 from operator import itemgetter
 
 from strongroom import _native
 from strongroom._native import PAGE_SIZE
 from strongroom._os import mappings
-from strongroom.exceptions import DestroyedError
+from strongroom.exceptions import DestroyedError, SystemCallError
+from strongroom.vm.books import Run, noted, runs_of
+from strongroom.vm.listing import read
+from strongroom.vm.pageinfo import PageInfo, cut, free, record
 from strongroom.vm.protection import GUARD, NO_ACCESS, READ_ONLY, READ_WRITE, protection_name
 
-__all__ = ["PageInfo", "probe", "query"]
+__all__ = ["probe", "query"]
+
+_TOP = 1 << 64
 
 
-class PageInfo(namedtuple("_PageInfo", "address size state protection allocation allocation_protection type locks")):
-    """A run of pages that are alike, from the one that was asked about.
-
-    Attributes: ``address`` and ``size`` in bytes; ``state``, ``"free"``, ``"reserved"`` or ``"committed"``;
-    ``protection``, 0 unless committed; ``allocation``, where the reservation begins that it belongs to, 0 if none is
-    known; ``allocation_protection``, what that was made with; ``type``, ``"private"``, ``"mapped"`` or ``"image"``,
-    empty if free; ``locks``, strongroom's own.
-
-    Which is whose: address, size, protection and type are the system's. Whether inaccessible pages are reserved or
-    committed, modifiers, allocations and locks are known to Windows, elsewhere to strongroom for its own regions only.
-
-    Version added: 0.1.
-    """
-
-    __slots__ = ()
-    address: int
-    size: int
-    state: str
-    protection: int
-    allocation: int
-    allocation_protection: int
-    type: str
-    locks: int
+class _BeyondError(Exception):
+    """What was asked last lies behind the one mapping that is known."""
 
 
 class _Look:
-    """One look at everything: the system's listing, and strongroom's of each region that is met, made only once."""
+    """One look: at the one mapping that is nearest to an address, or at the whole listing, which tells of all at once.
 
-    __slots__ = ("_runs", "system")
+    strongroom's own books of each region that is met are read only once.
+    """
 
-    def __init__(self) -> None:
-        self.system = mappings.Listing()
-        self._runs: dict[_native.Region, list[tuple[int, int, int, int]]] = {}
+    __slots__ = ("_ends", "_limit", "_mappings", "_runs")
 
-    def run_at(self, region: _native.Region, offset: int) -> tuple[int, int, int, int]:
-        """What strongroom made of the pages from ``offset`` on, which grows from one question to the next."""
+    def __init__(self, near: int | None = None) -> None:
+        self._runs: dict[_native.Region, list[Run]] = {}
+        self._limit = _TOP
+        if near is None:
+            self._mappings = read(0)[0] if mappings.HAS_LISTINGS else []
+        else:
+            row = _nearest(near)
+            self._mappings = [row]
+            self._limit = row.address + row.size if row.address <= near else row.address
+        self._ends = [row.address + row.size for row in self._mappings]
+
+    def run_at(self, region: _native.Region, address: int) -> Run:
+        """What strongroom made of the pages from ``address`` on."""
         if region not in self._runs:
-            self._runs[region] = region._runs(offset, None)
+            self._runs[region] = runs_of(region)
         runs = self._runs[region]
-        start, size, made, locks = runs[bisect_right(runs, offset, key=itemgetter(0)) - 1]
-        return offset, start + size - offset, made, locks
+        return address, *runs[bisect_right(runs, address, key=itemgetter(0)) - 1][1:]
+
+    def at(self, address: int) -> PageInfo:
+        """What the system says the pages from ``address`` on are."""
+        if not mappings.HAS_LISTINGS:
+            return record(mappings.at(address), 0)
+        if address >= self._limit:
+            raise _BeyondError
+        index = bisect_right(self._ends, address)
+        if index == len(self._ends):
+            return free(address, mappings.USER_END if address < mappings.USER_END else _TOP, 0)
+        row = self._mappings[index]
+        if address < row.address:  # in the gap before it
+            return free(address, row.address, 0)
+        return cut(row, address, row.address + row.size)
+
+
+def _nearest(address: int) -> PageInfo:
+    """The mapping at an address or above it, if that alone tells everything: what may be an image takes the listing.
+
+    What is in a gap must not: room for a listing may come to lie there.
+    """
+    if not mappings.HAS_LISTINGS:
+        raise _BeyondError
+    try:
+        row = _native.mapping_at(PageInfo, address)
+    except SystemCallError:  # Linux before 6.11, or a sandbox: the listing says what is the matter
+        raise _BeyondError from None
+    if row is None or (row.address <= address and row.type == "mapped" and not row.is_shared):
+        raise _BeyondError
+    return row
 
 
 def _query_region(look: _Look, region: _native.Region, address: int) -> PageInfo:
     """What strongroom knows, as far as the system agrees; where other code changed something, the system is right."""
-    offset = (address - region.address) // region.page_size * region.page_size
-    start, size, made, locks = look.run_at(region, offset)
-    address = region.address + start
-    end = address + size
-    span = look.system.at(address)
+    address -= (address - region.address) % region.page_size
+    run = look.run_at(region, address)
+    end = run[1]
+    span = look.at(address)
     if span.state == "free":
-        return PageInfo(*span._replace(size=min(span.size, size)), 0)
+        return cut(span, address, min(address + span.size, end))
     reach = address + span.size
     while reach < end:  # the kernel may keep apart what is alike: by its locks, by its history
-        following = look.system.at(reach)
+        following = look.at(reach)
         if following[2:4] != span[2:4] or following.type != span.type:
             break
         reach += following.size
-    state, protection = ("committed", made) if made else ("reserved", 0)
-    kind = "mapped" if isinstance(region, _native.MappedView) else "private"
-    if span.type != kind or span.protection != mappings.shown(made or NO_ACCESS):
-        state, protection = span.state, span.protection
-    allocation = (region.address, region.allocation_protection)
-    return PageInfo(address, min(reach, end) - address, state, protection, *allocation, span.type, locks)
+    span = PageInfo(address, min(reach, end) - address, *span[2:])
+    return noted(span, region, run)
 
 
 def query(address: int) -> PageInfo:
@@ -94,16 +111,20 @@ def query(address: int) -> PageInfo:
     Raises:
         ValueError, TypeError: No address.
         UnsupportedError: This version cannot ask this system (macOS, BSD).
-        SystemCallError, OSError: The system does not tell: without ``/proc``, or without a descriptor to read it.
+        SystemCallError: The system does not tell: without ``/proc``, or without a descriptor to read it.
 
-    Platform notes: Linux reads ``/proc/self/maps``, about half a millisecond. What is mapped may have changed by the
-    time the answer is there.
+    Platform notes: Linux since 6.11 is asked for one mapping, ten microseconds; before that, and for what may be a
+    part of a program or library, ``/proc/self/maps`` is read, a fraction of a millisecond. What is mapped may have
+    changed by the time the answer is there. What ``pages`` and ``regions`` tell besides is ``None`` here.
 
-    Source: VirtualQuery; proc_pid_maps(5), man-pages 6.10.
+    Source: VirtualQuery; PROCMAP_QUERY in linux/fs.h; proc_pid_maps(5), man-pages 6.10.
 
     Version added: 0.1.
     """
-    return _query(_Look(), mappings.checked(address))
+    address = mappings.checked(address)
+    with suppress(_BeyondError):
+        return _query(_Look(address), address)
+    return _query(_Look(), address)
 
 
 def _query(look: _Look, address: int) -> PageInfo:
@@ -112,11 +133,12 @@ def _query(look: _Look, address: int) -> PageInfo:
     if region is not None and not mappings.KNOWS_RESERVATIONS:
         with suppress(DestroyedError):  # another thread has released it since
             return _query_region(look, region, address)
-    locks = 0
+    info = look.at(address)
     if region is not None and mappings.KNOWS_RESERVATIONS:
         with suppress(DestroyedError):
-            locks = region._runs(address - region.address, 1)[0][3]
-    return PageInfo(*look.system.at(address), locks)
+            _, _, _, locks, secured = look.run_at(region, address)
+            return info._replace(locks=locks, secured=secured)
+    return info
 
 
 def probe(address: int, size: int, mode: int) -> bool:
@@ -147,8 +169,12 @@ def probe(address: int, size: int, mode: int) -> bool:
     address, size = mappings.checked(address), mappings.checked(size, "size")
     if size == 0:
         raise ValueError("size must be at least 1 byte")
-    end = address + size
-    look = _Look()
+    with suppress(_BeyondError):
+        return _probe(_Look(address), address, address + size, mode)
+    return _probe(_Look(), address, address + size, mode)
+
+
+def _probe(look: _Look, address: int, end: int, mode: int) -> bool:
     while address < end:
         info = _query(look, address)
         allowed = info.protection and not info.protection & GUARD and info.protection != NO_ACCESS

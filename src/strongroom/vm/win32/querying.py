@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from strongroom.exceptions import DestroyedError, Win32Error
-from strongroom.vm.query import PageInfo, query
+from strongroom.vm.pageinfo import PageInfo
+from strongroom.vm.query import query
 from strongroom.vm.win32 import constants as c
 from strongroom.vm.win32.arguments import number, pointer
 from strongroom.vm.win32.errors import Translated, fail_unless
