@@ -1,5 +1,6 @@
 """vm.regions of other processes: real programs beside pmap and psutil; those that change, end, or may not be seen."""
 
+import contextlib
 import importlib
 import itertools
 import os
@@ -66,11 +67,18 @@ class Programs:
         process = self._running[name]
         deadline, last = time.monotonic() + 1, ""
         while time.monotonic() < deadline and process.poll() is None:
-            now = Path(f"/proc/{process.pid}/maps").read_text(errors="replace")
+            try:
+                now = Path(f"/proc/{process.pid}/maps").read_text(errors="replace")
+            except PermissionError:
+                pytest.skip(f"{name} shields itself from its own user: needs CAP_SYS_PTRACE")
+            except OSError:  # it has just ended
+                break
             if now and now == last:
                 break
             last = now
             time.sleep(0.1)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(0.01)
         if process.poll() is not None:
             pytest.skip(f"{name} ended at once here (status {process.returncode})")
         process.send_signal(signal.SIGSTOP)
