@@ -246,7 +246,7 @@ def run(effort: Effort, tell: Callable[[str], None]) -> list[Group]:
         "allocate": lambda: _allocate(helper, effort.rounds),
         "what needs no lock": lambda: _unlocked(effort.rounds),
         "regions": lambda: _regions(helper, effort.rounds),
-        "listing": lambda: listing.measure(helper, max(effort.rounds // 4, 2)),
+        "listing": lambda: listing.measure(helper, effort.rounds),
         "second thread": lambda: _second_thread(helper, effort.rounds),
         "startup": lambda: startup.measure(effort.processes),
         "footprint": lambda: footprint.measure(effort.footprint_rounds, effort.footprint_count),

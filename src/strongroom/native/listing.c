@@ -159,6 +159,10 @@ static int skip_line(rest *left)
 
 static int name_of(const rest *left)
 {
+    char first = *left->at; /* most lines are known by it to be none of these */
+    if (first != 'R' && first != 'P' && first != 'S' && first != 'V') {
+        return UNKNOWN;
+    }
     for (int name = 0; name <= SR_TOLD_COUNT; name++) {
         if (has_name(left, name)) {
             return name;
