@@ -76,6 +76,7 @@ cdef extern from "native/listing.h" nogil:
         uint32_t told, flags
     ctypedef struct sr_listing:
         size_t line
+        int is_torn
     void sr_listing_begin(sr_listing *listing, const char *text, size_t size, int is_detailed)
     int sr_listing_next(sr_listing *listing, sr_mapping *row)
 

@@ -157,6 +157,8 @@ cdef list _records_of(type record, const Text *given, bint is_detailed, set imag
                 answer == 1 and not _is_same_mapping(maps, &there, given, &row))):
             is_same[0] = False
         if answer == 0:
+            if listing.is_torn:
+                is_same[0] = False
             return found
         if answer < 0:
             raise SystemCallError(f"read(/proc/PID/{'smaps' if is_detailed else 'maps'})", EILSEQ,
@@ -208,6 +210,7 @@ def read_mappings(type record not None, int64_t pid, bint is_detailed):
                 break
         if not is_detailed:
             found = _records_of(record, &latest, False, _images_of(&latest, False), pid == 0, NULL, &is_equal)
+            is_same = is_same and is_equal
         return found, not is_same
     finally:
         free(maps.bytes)

@@ -90,7 +90,22 @@ static int read_to_end_of_line(rest *left, size_t *size)
     return 1;
 }
 
-static int read_first_line(const sr_listing *listing, rest *left, sr_mapping *row)
+/* Where a mapping grew downward, or was joined to the one before, while the kernel was between the two, it tells of some
+ * addresses twice. What was told first is kept, of the second what is left. */
+static int follows(sr_listing *listing, sr_mapping *row)
+{
+    if (row->start < listing->end) {
+        if (row->end <= listing->end) {
+            return 0;
+        }
+        listing->is_torn = 1;
+        row->offset += row->inode != 0 ? listing->end - row->start : 0;
+        row->start = listing->end;
+    }
+    return 1;
+}
+
+static int read_first_line(sr_listing *listing, rest *left, sr_mapping *row)
 {
     uint64_t major, minor;
     if (!read_number(left, 16, UINT64_MAX, &row->start) || !skip(left, '-')
@@ -108,7 +123,7 @@ static int read_first_line(const sr_listing *listing, rest *left, sr_mapping *ro
     row->path = (size_t)(left->at - listing->text);
     row->major = (uint32_t)major;
     row->minor = (uint32_t)minor;
-    return read_to_end_of_line(left, &row->path_size) && row->start < row->end && row->start >= listing->end;
+    return read_to_end_of_line(left, &row->path_size) && row->start < row->end && follows(listing, row);
 }
 
 /* Words of two letters between blanks; the kernel writes "??" for a flag that it has no word for itself. */

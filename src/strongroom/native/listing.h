@@ -7,9 +7,10 @@
  *     Rss:                   8 kB                                                the other lines: smaps alone
  *     VmFlags: rd mr mw me
  *
- * It is text that others choose parts of, so nothing is guessed. Rows come sorted and do not overlap; each line ends
- * with a newline (of a path's own the kernel makes \012); a number that does not fit, a line twice, a row without the
- * lines that the first row has: no listing. So one that was cut short is never half believed, but where it was cut
+ * It is text that others choose parts of, so nothing is guessed. Rows come sorted, and overlap only where mappings changed
+ * while they were read: the second is cut then, and the reader says so. Each line ends with a newline (of a path's own the
+ * kernel makes \012); a number that does not fit, a line twice, a row without the lines that the first row has: no
+ * listing. So one that was cut short is never half believed, but where it was cut
  * exactly between two rows, which only reading again can tell. Lines of other names are skipped: each kernel has more.
  *
  * Source: proc_pid_maps(5), proc_pid_smaps(5), man-pages 6.10; Linux fs/proc/task_mmu.c.
@@ -65,6 +66,7 @@ typedef struct sr_listing {
     uint64_t end;          /* of the row before */
     uint32_t expected;     /* what the first row told */
     int is_detailed, has_begun;
+    int is_torn;           /* rows overlapped: it was read while mappings changed */
     /* Which name was found as the how manieth line of a row: the next row has the same ones in the same order. */
     signed char guesses[SR_LISTING_LINES];
 } sr_listing;
