@@ -14,6 +14,7 @@
  * Sources: proc_pid_maps(5), proc_pid_pagemap(5), ioctl_pagemap_scan(2), man-pages 6.10; PROCMAP_QUERY in linux/fs.h.
  */
 #define _GNU_SOURCE
+#include "os_posix.h"
 #include "sr_os_asking.h"
 
 #include <errno.h>
@@ -51,13 +52,6 @@ enum { ENTRIES = 512, STRETCHES = 64 };
 #define ENTRY_SWAPPED (1ull << 62)
 #define ENTRY_GUARD (1ull << 58)
 #define ENTRY_EXCLUSIVE (1ull << 56)
-
-static int failed(sr_error *error, const char *call)
-{
-    error->call = call;
-    error->code = errno;
-    return -1;
-}
 
 /* ioctl(2), whose number is an int in some C libraries and an unsigned long in others. */
 static long ask(int file, unsigned long what, void *request)
