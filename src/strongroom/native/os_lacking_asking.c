@@ -1,13 +1,7 @@
 /* What is asked of Linux only, as yet: macOS and the BSDs have other calls for it, with other answers. Windows is asked
  * by sr_os_query(), address by address. */
+#include "os_refused.h"
 #include "sr_os_asking.h"
-
-static int lacking(sr_error *error, const char *call)
-{
-    error->call = call;
-    error->code = SR_UNSUPPORTED;
-    return -1;
-}
 
 int sr_os_listing(int64_t pid, int is_detailed, char *buffer, size_t room, size_t *size, sr_error *error)
 {
