@@ -38,6 +38,8 @@ PROGRAMS = {
     "ssh": ["ssh-agent", "-D"],
     "openssl": ["openssl", "sha256"],
 }
+#: Bytes of a path that pmap shows (procps-ng 4.0.2); psutil shows all of it.
+SHOWN_BY_PMAP = 127
 LETTERS = {value: letters for value, letters in pages.LETTERS.items() if value != vm.EXECUTE} | {vm.EXECUTE: "--x"}
 
 
@@ -167,7 +169,8 @@ def _in_kilobytes(listing: vm.Listing) -> dict[int, tuple[object, ...]]:
         assert row.resident_size is not None
         assert row.swapped_size is not None
         sizes = (row.size // 1024, row.resident_size // 1024, row.swapped_size // 1024)
-        kilobytes[row.address] = (_letters(row), *sizes, " ".join(f"{row.flags} {row.path}".split()))
+        path = os.fsdecode(os.fsencode(row.path or "")[:SHOWN_BY_PMAP])
+        kilobytes[row.address] = (_letters(row), *sizes, " ".join(f"{row.flags} {path}".split()))
     return kilobytes
 
 
