@@ -8,7 +8,7 @@
                                 VolatileBuffer, FileBuffer: where nothing can be locked
     secret                      Secret: sealed at rest, opened for a block
     process                     harden(): what the process does when it is about to end
-    prove, report, cli          the proof on the user's own machine; they use the names below and nothing else
+    prove, report, cli          the proof on the user's own machine; they use the names below and those of vm
 
 Importing this changes nothing in the process: no lock, no limit, no handler, until the first buffer is made.
 """

@@ -1,6 +1,7 @@
 """The house rule: imports point one way, and only certain rooms hold certain things."""
 
 import ast
+import importlib
 import re
 import sys
 from collections.abc import Iterator
@@ -36,6 +37,9 @@ LEVELS = {
 }
 #: Above the façade only its names are used, not the rooms below it.
 USERS_OF_THE_FACADE = {"prove", "testing", "cli", "__main__"}
+#: Packages with an ``__all__`` of their own, which the façade leaves out because importing them costs time. They are
+#: for everybody as they are, and their modules are not.
+PUBLIC_ROOMS = {"vm"}
 
 
 def room_of(module: str) -> str:
@@ -62,8 +66,11 @@ def is_module(name: str) -> bool:
 def imports_of(path: Path) -> Iterator[str]:
     """Every strongroom module that a file imports, relative imports and functions' own ones included."""
     package = module_of(path).split(".")
-    if path.name != "__init__.py":
-        package = package[:-1]
+    yield from read_imports(path, package if path.name == "__init__.py" else package[:-1])
+
+
+def read_imports(path: Path, package: list[str]) -> Iterator[str]:
+    """The same of a file that counts as one of a package."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             yield from (name.name for name in node.names if name.name.split(".")[0] == "strongroom")
@@ -85,9 +92,10 @@ def breaches(module: str, imported: list[str]) -> list[str]:
             continue
         if LEVELS[there] >= LEVELS[here]:
             found.append(f"{module} imports {other}: {there or 'the façade'} is not below {here or 'the façade'}")
-        if here in USERS_OF_THE_FACADE and LEVELS[there] < LEVELS[""]:
+        is_public = there in PUBLIC_ROOMS and other == f"strongroom.{there}"
+        if here in USERS_OF_THE_FACADE and LEVELS[there] < LEVELS[""] and not is_public:
             found.append(f"{module} imports {other}: only the façade's names are for it")
-        if ".attackers" in module and there in ("_native", "scan"):
+        if ".attackers" in module and there in ("_native", "scan", *PUBLIC_ROOMS):
             found.append(f"{module} imports {other}: evidence must come by a different road")
     return found
 
@@ -131,6 +139,28 @@ def test_a_breach_is_noticed() -> None:
     assert breaches("strongroom.vm.region", ["strongroom.buffers"])
     assert breaches("strongroom.prove.runner", ["strongroom._native"])
     assert len(breaches("strongroom.prove.attackers.memory", ["strongroom._native"])) == 2
+
+
+def test_public_rooms_are_open_to_users_and_their_modules_are_not(tmp_path: Path) -> None:
+    """``from strongroom import vm`` is no breach; what lies within vm, or a room that is not public, is one."""
+    for code, expected in {
+        "from strongroom import vm": 0,
+        "from strongroom.vm import regions": 0,
+        "import strongroom.vm": 0,
+        "from strongroom.vm import listing": 1,
+        "from strongroom.vm.listing import regions": 1,
+        "import strongroom.vm.win32": 1,
+        "from strongroom import buffers": 1,
+        "from strongroom._os import procfs": 1,
+    }.items():
+        path = tmp_path / "user.py"
+        path.write_text(code, encoding="utf-8")
+        imported = list(read_imports(path, ["strongroom", "cli"]))
+        assert len(breaches("strongroom.cli.map", imported)) == expected, code
+    assert breaches("strongroom.exceptions", ["strongroom.vm"])  # public is not below everything
+    assert breaches("strongroom.prove.attackers.memory", ["strongroom.vm"])  # nor a different road
+    for room in PUBLIC_ROOMS:
+        assert importlib.import_module(f"strongroom.{room}").__all__
 
 
 def test_relative_imports_are_seen(tmp_path: Path) -> None:
