@@ -47,8 +47,8 @@ _OF_PLATFORM = {
         "os_windows_mapping.c",
         "os_windows_backing.c",
         "os_windows_place.c",
+        "os_windows_asking.c",
         "os_lacking.c",
-        "os_lacking_asking.c",
     ),
 }
 

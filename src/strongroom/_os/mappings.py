@@ -9,8 +9,9 @@ from strongroom._os import PLATFORM
 from strongroom.exceptions import NO_SUCH_CALL, SystemCallError, UnsupportedError, reason_of
 
 __all__ = [
-    "HAS_LISTINGS",
     "KNOWS_RESERVATIONS",
+    "KNOWS_SWAPPED_PAGES",
+    "LISTS_TEXT",
     "USER_END",
     "at",
     "checked",
@@ -22,8 +23,10 @@ __all__ = [
 
 #: Whether the system itself tells reserved pages from inaccessible ones, and knows modifiers.
 KNOWS_RESERVATIONS = PLATFORM == "windows"
-#: Whether it lists what is mapped, in this process and in others.
-HAS_LISTINGS = PLATFORM == "linux"
+#: Whether its page tables tell pages in a page file from pages that are nowhere.
+KNOWS_SWAPPED_PAGES = PLATFORM in ("linux", "darwin")
+#: Whether it lists what is mapped as text, read in C; else as records, which ``_os/entries.py`` reads.
+LISTS_TEXT = PLATFORM == "linux"
 #: Where the user half of the address space ends, as far as Linux hands it out unasked; arch/x86/include/asm/page_64.h.
 USER_END = 1 << 47
 
@@ -37,7 +40,19 @@ _SHOWN = {
     _P["WRITE_COPY"]: _P["READ_WRITE"],
     _P["EXECUTE_WRITE_COPY"]: _P["EXECUTE_READ_WRITE"],
 }
-_ENOENT, _EPERM, _ESRCH, _EACCES = 2, 1, 3, 13  # the errno module is not imported for four numbers of Linux
+_EPERM, _ENOENT, _ESRCH, _EACCES = 1, 2, 3, 13  # the same numbers on every Unix
+#: What OpenProcess answers (ERROR_INVALID_PARAMETER, ERROR_ACCESS_DENIED), and every Unix.
+_GONE, _NOT_ALLOWED = ((87,), (5,)) if PLATFORM == "windows" else ((_ENOENT, _ESRCH), (_EACCES, _EPERM))
+_WHO_MAY = {
+    "linux": "What is mapped by another user's process, or by one that shields itself (PR_SET_DUMPABLE), may be read "
+    "with CAP_SYS_PTRACE. What everybody may read: the totals in /proc/{pid}/status (VmSize, VmRSS, VmLck, VmSwap), "
+    "and stat, statm, cmdline, comm, limits.",
+    "windows": "Another user's process may be asked with SeDebugPrivilege, a protected one by nobody.",
+    "darwin": "Another user's process may be asked by root, one of the system's own by nobody.",
+    "freebsd": "Whom this one may not debug (p_candebug), root may ask.",
+    "netbsd": "Another user's process may be asked by root.",
+    "openbsd": "Another process than one's own may be asked by root alone.",
+}
 _LARGEST_PID = (1 << 31) - 1
 
 
@@ -72,31 +87,21 @@ def shown(protection: int) -> int:
 
 def at(address: int) -> tuple[int, int, str, int, int, int, str]:
     """Where the system is asked address by address: the first seven fields of a PageInfo."""
-    if not KNOWS_RESERVATIONS:
-        raise _unsupported()
     start, size, state, protection, allocation, allocation_protection, kind = _native.query(address)
     committed = protection if state == 0x1000 else 0
     return start, size, _STATES[state], committed, allocation, allocation_protection, _TYPES.get(kind, "")
 
 
-def _unsupported() -> UnsupportedError:
-    return UnsupportedError("what is mapped cannot be asked on this system in this version")
-
-
 def refusal(error: SystemCallError, pid: int) -> Exception:
     """What a refused question becomes: no such process, no right to ask, not on this system, or the error itself."""
     if error.code == NO_SUCH_CALL:
-        return _unsupported()
+        return UnsupportedError(f"what is mapped cannot be asked like this on this system: {error}")
     if pid == 0:
         return error
-    if error.code in (_ENOENT, _ESRCH):
+    if error.code in _GONE:
         return ProcessLookupError(_ESRCH, f"there is no process {pid:,}, or this one may not see it")
-    if error.code in (_EACCES, _EPERM):
-        what = error.call.replace("PID", str(pid))
-        return PermissionError(
-            error.code,
-            f"{what}: {reason_of(error.code)}. What is mapped by another user's process, or by one that shields itself "
-            "(PR_SET_DUMPABLE), may be read with CAP_SYS_PTRACE. What everybody may read: the totals in "
-            f"/proc/{pid}/status (VmSize, VmRSS, VmLck, VmSwap), and stat, statm, cmdline, comm, limits.",
-        )
+    if error.code in _NOT_ALLOWED:
+        call = error.call.replace("PID", str(pid))
+        number = error.code if error.code == _EPERM else _EACCES
+        return PermissionError(number, f"{call}: {reason_of(error.code)}. {_WHO_MAY[PLATFORM].format(pid=pid)}")
     return error

@@ -217,6 +217,26 @@ def read_mappings(type record not None, int64_t pid, bint is_detailed):
         free(latest.bytes)
 
 
+def read_entries(int64_t pid, bint is_detailed):
+    """Two readings of what the system tells of a process's mappings, one right after the other, as it tells it.
+
+    All room is made before them, and nothing in between: of this process it would be among what changes.
+    """
+    cdef Text before, after
+    memset(&before, 0, sizeof(before))
+    memset(&after, 0, sizeof(after))
+    try:
+        _make_room(&before, MAPS_ROOM)
+        while after.room < before.room:
+            _make_room(&after, before.room)
+            _read_listing(pid, is_detailed, &before)
+        _read_listing(pid, is_detailed, &after)
+        return PyBytes_FromStringAndSize(before.bytes, before.size), PyBytes_FromStringAndSize(after.bytes, after.size)
+    finally:
+        free(before.bytes)
+        free(after.bytes)
+
+
 def mapping_at(type record not None, address):
     """The record of the mapping of this process that an address lies in or that is the next one above it, else None.
 

@@ -10,6 +10,7 @@
  */
 #include "os_refused.h"
 #include "sr_os.h"
+#include "sr_os_asking.h"
 #include "sr_os_backing.h"
 #include "sr_os_file.h"
 
@@ -77,4 +78,14 @@ int sr_os_punch(void *address, size_t size, sr_error *error)
     (void)address;
     (void)size;
     return lacking(error, "madvise(MADV_REMOVE)");
+}
+
+/* Elsewhere the one mapping is looked up among all of them, or asked for with sr_os_query(). */
+int sr_os_mapping_at(uintptr_t address, sr_mapping *row, char *text, size_t room, sr_error *error)
+{
+    (void)address;
+    (void)row;
+    (void)text;
+    (void)room;
+    return lacking(error, "ioctl(PROCMAP_QUERY)");
 }

@@ -9,8 +9,10 @@
 #include "listing.h"
 #include "sr_os.h"
 
-/* Where the system lists mappings as text (Linux): the whole of it into `buffer`, `*size` bytes; smaps if `is_detailed`,
- * else maps. 1, without an error, if `room` is too small. No rows at all is an answer: a kernel's thread, a zombie. */
+/* What the system tells of a process's mappings, as it tells it, the whole of it into `buffer`, `*size` bytes. Linux:
+ * text, smaps if `is_detailed`, else maps. Elsewhere: the system's own records one behind the other, which _os/entries.py
+ * and its neighbours parse, at offsets that each os_*_asking.c asserts. 1, without an error, if `room` is too small. No
+ * rows at all is an answer: a kernel's thread, a zombie. */
 int sr_os_listing(int64_t pid, int is_detailed, char *buffer, size_t room, size_t *size, sr_error *error);
 
 /* The mapping of this process that `address` lies in, or the next one above it; 1 if there is none. As in maps, but
@@ -32,7 +34,7 @@ typedef struct sr_page_run {
 
 /* The pages between two addresses, whole pages, that are in memory or in a page file, sorted; in between are those that
  * are in neither as far as this page table knows. `*reached` is how far `room` runs went, to be asked again from there:
- * `end` if that was all. */
+ * `end` if that was all. SR_UNSUPPORTED where only a process's own pages can be asked about, and `pid` is not 0. */
 int sr_os_page_runs(int64_t pid, uint64_t start, uint64_t end, sr_page_run *runs, size_t room, size_t *count,
                     uint64_t *reached, sr_error *error);
 

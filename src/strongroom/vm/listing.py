@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from strongroom import _native
 from strongroom._native import PAGE_SIZE
-from strongroom._os import mappings
+from strongroom._os import entries, mappings
 from strongroom.exceptions import SystemCallError
 from strongroom.vm.books import merged
 from strongroom.vm.pageinfo import PageInfo, cut, free
@@ -47,9 +47,13 @@ class Listing(tuple[PageInfo, ...]):
 def read(pid: int, is_detailed: bool = False) -> tuple[list[PageInfo], bool]:
     """The system's rows of a process (0: this one), and whether they are torn."""
     try:
-        return _native.read_mappings(PageInfo, pid, is_detailed)
+        if mappings.LISTS_TEXT:
+            return _native.read_mappings(PageInfo, pid, is_detailed)
+        told, is_torn = entries.read(pid, is_detailed)
     except SystemCallError as error:
         raise mappings.refusal(error, pid) from None
+    locks = None if pid else 0
+    return [PageInfo(*entry[:7], locks, None, *entry[7:]) for entry in told], is_torn
 
 
 def regions(pid: int | None = None, detail: str = "maps") -> Listing:
@@ -191,5 +195,6 @@ def _placed(row: PageInfo, start: int, end: int, is_resident: bool, is_exclusive
 def _neither(row: PageInfo, start: int, end: int) -> PageInfo:
     """Pages that the table says nothing of: as it does of shared memory that is in swap."""
     part = cut(row, start, end)
-    swapped = 0 if row.type == "private" or row.swapped_size == 0 else None
+    is_nowhere = row.swapped_size == 0 or (mappings.KNOWS_SWAPPED_PAGES and row.type == "private")
+    swapped = 0 if is_nowhere else None
     return PageInfo(*part[:14], 0, swapped, *part[16:23], None)

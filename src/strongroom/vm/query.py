@@ -36,7 +36,7 @@ class _Look:
         self._runs: dict[_native.Region, list[Run]] = {}
         self._limit = _TOP
         if near is None:
-            self._mappings = read(0)[0] if mappings.HAS_LISTINGS else []
+            self._mappings = [] if mappings.KNOWS_RESERVATIONS else read(0)[0]
         else:
             row = _nearest(near)
             self._mappings = [row]
@@ -52,7 +52,7 @@ class _Look:
 
     def at(self, address: int) -> PageInfo:
         """What the system says the pages from ``address`` on are."""
-        if not mappings.HAS_LISTINGS:
+        if mappings.KNOWS_RESERVATIONS:
             return record(mappings.at(address), 0)
         if address >= self._limit:
             raise _BeyondError
@@ -70,7 +70,7 @@ def _nearest(address: int) -> PageInfo:
 
     What is in a gap must not: room for a listing may come to lie there.
     """
-    if not mappings.HAS_LISTINGS:
+    if mappings.KNOWS_RESERVATIONS:
         raise _BeyondError
     try:
         row = _native.mapping_at(PageInfo, address)
