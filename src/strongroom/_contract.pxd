@@ -295,6 +295,7 @@ cdef extern from "native/region.h" nogil:
         SR_HOLD_VIEW
         SR_HOLD_SECURE
         SR_HOLD_PERMANENT
+        SR_HOLD_CALL
     ctypedef struct sr_hold:
         uint64_t id
         size_t first

@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 
 import needs
+from children import succeed
 from observed import descriptors, status_size
-from strongroom import SystemCallError, vm
+from pages import needs_fork
+from strongroom import DestroyedError, SystemCallError, vm
 
 
 @pytest.fixture
@@ -132,3 +134,59 @@ def test_a_file_of_large_pages_is_shown_in_those() -> None:
         assert code in (0, errno.ENOMEM)  # the control: nothing is wrong but that there is no pool of them
     finally:
         os.close(descriptor)
+
+
+@needs_fork
+def test_a_call_of_the_parents_holds_nothing_in_a_child(path: Path) -> None:
+    """A thread that copies or flushes at the moment of a fork is not in the child: the view there can be released."""
+    succeed(f"""
+        import threading
+        from strongroom import vm
+        with open({str(path)!r}, "r+b") as file:
+            view = vm.map_file(file, 0, 1 << 20)
+        is_over, waits = threading.Event(), []
+        def use():
+            while not is_over.is_set():
+                try:
+                    view.write(0, bytes(1 << 20))
+                    view.flush()
+                    view.read()
+                except AccessError:  # the control had made it NO_ACCESS
+                    pass
+        def child():
+            view.release()
+            return "fine"
+        thread = threading.Thread(target=use)
+        thread.start()
+        for _ in range(20):
+            assert children.forked(child) == "fine"
+        for _ in range(1_000):  # the control: here the calls do hold, and who waits gets it
+            try:
+                view.protect(0, None, vm.NO_ACCESS)
+            except BufferError as error:
+                waits.append(str(error))
+            else:
+                view.protect(0, None, vm.READ_WRITE)
+            if waits:
+                break
+            time.sleep(0.001)
+        is_over.set()
+        thread.join()
+        assert waits and "another thread" in waits[0], waits
+        view.release()
+    """)
+
+
+def test_a_view_that_was_never_made_is_no_crash() -> None:
+    """What ``__new__`` alone makes of a view is an error, and nothing that its end could trip over."""
+    for wrong in ((), (None,), (0,)):
+        with pytest.raises((TypeError, ValueError)):
+            vm.MappedView.__new__(vm.MappedView, *wrong)
+
+
+def test_flush_of_what_was_released_names_flush(path: Path) -> None:
+    """Not the View that it is like to the region."""
+    with path.open("r+b") as file, vm.map_file(file) as view:
+        view.flush()
+    with pytest.raises(DestroyedError, match="^flush: this view was released"):
+        view.flush()

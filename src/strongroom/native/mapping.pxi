@@ -26,7 +26,7 @@ cdef class MappedView(Region):
         raise TypeError("a MappedView comes from map() of a Section, or from map_file()")
 
     def __dealloc__(self):
-        if self.section is not None:
+        if <void *>self.section != NULL and self.section is not None:  # NULL: making it failed before it was anything
             self.section.let_go()  # the base does the rest
 
     cdef void was_released(self) noexcept:
@@ -63,7 +63,7 @@ cdef class MappedView(Region):
         cdef int outcome
         self.pages_of(offset, size, &request)
         request.verb = SR_HOLD  # it stays mapped meanwhile
-        request.kind = SR_HOLD_VIEW
+        request.kind = SR_HOLD_CALL
         request.mode = SR_NO_ACCESS
         self.must(&request)
         with nogil:

@@ -20,7 +20,11 @@ cdef object _refused_reservation(sr_error *error, size_t size, address):
 
 
 cdef object _refusal(AddressSpace region, sr_answer outcome, sr_request *request):
-    verb = "view" if request.verb == SR_HOLD and request.kind == SR_HOLD_VIEW else _VERBS[request.verb]
+    verb = _VERBS[request.verb]
+    if request.verb == SR_HOLD and request.kind == SR_HOLD_VIEW:
+        verb = "view"
+    elif request.verb == SR_HOLD and request.kind == SR_HOLD_CALL:
+        verb = "flush"  # of the calls that hold only this one asks for nothing else
     where = f"{verb}: the page at offset {request.page * region.region.page_size:#x}"
     if outcome == SR_FAILED:
         return _failure(region, verb, request)
@@ -89,6 +93,8 @@ cdef object _held(AddressSpace region, str verb, sr_request *request):
     mode = protection_name(<unsigned>request.held.mode)
     if request.held.kind == SR_HOLD_VIEW:
         error = BufferError(f"{verb}: a View of {words} is in use: leave its block, and release what was kept of it")
+    elif request.held.kind == SR_HOLD_CALL:
+        error = BufferError(f"{verb}: another thread is copying or flushing {words}: wait for it")
     elif request.held.kind == SR_HOLD_PERMANENT:
         error = SecuredError(f"{verb}: {words} were secured permanently, until the process ends")
     else:

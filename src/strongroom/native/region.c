@@ -98,13 +98,14 @@ void sr_region_end(sr_region *region)
     region->address = NULL;
 }
 
-/* A child has the pages and their protections, but neither the locks (mlock(2)) nor anybody's secure handle. Views
- * came along as objects, and the kernel's seal with the mapping. */
+/* A child has the pages and their protections, but neither the locks (mlock(2)) nor anybody's secure handle, nor the
+ * threads that were in a call. Views came along as objects, and the kernel's seal with the mapping. */
 static void arrive_in_child(sr_region *region)
 {
     size_t kept = 0;
     for (size_t i = 0; i < region->hold_count; i++) {
-        if (region->holds[i].kind != SR_HOLD_SECURE) {
+        sr_hold_kind kind = region->holds[i].kind;
+        if (kind != SR_HOLD_SECURE && kind != SR_HOLD_CALL) {
             region->holds[kept++] = region->holds[i];
         }
     }

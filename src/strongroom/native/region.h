@@ -9,7 +9,7 @@
  * the native module and by C tests. Can fail: the system calls, the heap, and whatever a hold forbids.
  *
  * A hold is somebody's reliance on a range: a View that lets Python write there, a secure handle, the kernel's own
- * seal. While it lasts the range is not given back nor made stricter than the hold's mode. What "stricter" means is the
+ * seal, a call that is copying or flushing. While it lasts the range is not given back nor made stricter than the hold's mode. What "stricter" means is the
  * Windows kernel's answer: a page that can be executed can be read, and a guard page satisfies nobody.
  */
 #ifndef SR_REGION_H
@@ -18,7 +18,12 @@
 #include "pagemap.h"
 #include "sr_os.h"
 
-typedef enum sr_hold_kind { SR_HOLD_VIEW, SR_HOLD_SECURE, SR_HOLD_PERMANENT } sr_hold_kind;
+typedef enum sr_hold_kind {
+    SR_HOLD_VIEW,
+    SR_HOLD_SECURE,
+    SR_HOLD_PERMANENT,
+    SR_HOLD_CALL /* as a View's, for as long as a call takes: a child has no thread that could end it */
+} sr_hold_kind;
 
 typedef struct sr_hold {
     uint64_t id;

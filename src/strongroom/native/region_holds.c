@@ -124,7 +124,8 @@ static int make_room(sr_region *region)
 sr_answer sr_do_hold(sr_region *region, sr_request *request)
 {
     sr_answer outcome = sr_require(region, request, request->first, request->count, request->mode);
-    if (outcome == SR_FORBIDDEN && request->kind == SR_HOLD_VIEW && (request->found & SR_GUARD) != 0) {
+    int is_touch = request->kind == SR_HOLD_VIEW || request->kind == SR_HOLD_CALL;
+    if (outcome == SR_FORBIDDEN && is_touch && (request->found & SR_GUARD) != 0) {
         return touch_guard(region, request, request->page, request->found);
     }
     if (outcome != SR_DONE) {

@@ -215,7 +215,7 @@ cdef class AddressSpace:
             return self.must(request)
         self.pages_of(request.offset, request.size, &hold)
         hold.verb = SR_HOLD
-        hold.kind = SR_HOLD_VIEW
+        hold.kind = SR_HOLD_CALL
         hold.mode = SR_READ_ONLY if verb == SR_COPY_OUT else SR_READ_WRITE
         outcome = self.do(&hold)
         hold.verb = SR_UNHOLD
@@ -291,7 +291,7 @@ cdef class AddressSpace:
         self.must(&request)
         for i in range(request.hold_count):
             hold = &request.holds[i]
-            if hold.kind != SR_HOLD_VIEW:
+            if hold.kind == SR_HOLD_SECURE or hold.kind == SR_HOLD_PERMANENT:
                 found.append((hold.first * self.region.page_size, hold.count * self.region.page_size, <unsigned>hold.mode))
         free(request.holds)
         return found
