@@ -188,5 +188,5 @@ def test_flush_of_what_was_released_names_flush(path: Path) -> None:
     """Not the View that it is like to the region."""
     with path.open("r+b") as file, vm.map_file(file) as view:
         view.flush()
-    with pytest.raises(DestroyedError, match="^flush: this view was released"):
+    with pytest.raises(DestroyedError, match=r"^flush: this view was released"):
         view.flush()

@@ -53,6 +53,7 @@ _WHO_MAY = {
     "netbsd": "Another user's process may be asked by root.",
     "openbsd": "Another process than one's own may be asked by root alone.",
 }
+_HIDDEN = "/proc shows nothing of other users' processes here (hidepid=1)."
 _LARGEST_PID = (1 << 31) - 1
 
 
@@ -96,12 +97,15 @@ def refusal(error: SystemCallError, pid: int) -> Exception:
     """What a refused question becomes: no such process, no right to ask, not on this system, or the error itself."""
     if error.code == NO_SUCH_CALL:
         return UnsupportedError(f"what is mapped cannot be asked like this on this system: {error}")
+    if PLATFORM == "linux" and error.code == _ENOENT and not os.path.lexists("/proc/self"):
+        return SystemCallError(error.call, error.code, "Linux tells what is mapped in /proc, which is not here.")
     if pid == 0:
         return error
     if error.code in _GONE:
         return ProcessLookupError(_ESRCH, f"there is no process {pid:,}, or this one may not see it")
     if error.code in _NOT_ALLOWED:
         call = error.call.replace("PID", str(pid))
+        who = _HIDDEN if PLATFORM == "linux" and error.code == _EPERM else _WHO_MAY[PLATFORM].format(pid=pid)
         number = error.code if error.code == _EPERM else _EACCES
-        return PermissionError(number, f"{call}: {reason_of(error.code)}. {_WHO_MAY[PLATFORM].format(pid=pid)}")
+        return PermissionError(number, f"{call}: {reason_of(error.code)}. {who}")
     return error

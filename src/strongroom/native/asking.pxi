@@ -198,6 +198,7 @@ def read_mappings(type record not None, int64_t pid, bint is_detailed):
         if not is_detailed:
             _read_listing(pid, False, &latest)
         for reads in range(MOST_READS):
+            PyErr_CheckSignals()
             if not is_detailed:
                 maps, latest = latest, maps
                 _read_listing(pid, False, &latest)
@@ -266,6 +267,7 @@ def page_runs(int64_t pid, uint64_t start, uint64_t end):
         raise MemoryError()
     try:
         while reached < end:
+            PyErr_CheckSignals()
             with nogil:
                 failed = sr_os_page_runs(pid, reached, end, runs, RUNS_AT_A_TIME, &count, &reached, &error)
             if failed:

@@ -98,7 +98,7 @@ static int follows(sr_listing *listing, sr_mapping *row)
         if (row->end <= listing->end) {
             return 0;
         }
-        listing->is_torn = 1;
+        listing->is_torn = row->is_cut = 1;
         row->offset += row->inode != 0 ? listing->end - row->start : 0;
         row->start = listing->end;
     }
@@ -249,6 +249,10 @@ int sr_listing_next(sr_listing *listing, sr_mapping *row)
     }
     if (row->told != listing->expected || (listing->is_detailed && !(row->told & 1u << SR_TOLD_RESIDENT))) {
         return -1;
+    }
+    if (row->is_cut) {
+        row->told &= 1u << SR_TOLD_FLAGS;
+        memset(row->sizes, 0, sizeof row->sizes);
     }
     listing->end = row->end;
     listing->at = (size_t)(left.at - listing->text);

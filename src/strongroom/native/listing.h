@@ -54,6 +54,7 @@ typedef struct sr_mapping {
     uint64_t sizes[SR_TOLD_COUNT]; /* bytes */
     uint32_t told;         /* 1 << each sr_told that the row has; 0 in maps */
     uint32_t flags;
+    int is_cut;            /* a part of what the system told of: no size is told of that */
 } sr_mapping;
 
 /* Lines that a row may have: 24 in Linux 6.18. */

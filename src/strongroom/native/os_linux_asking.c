@@ -48,6 +48,9 @@ _Static_assert(sizeof(mapping_query) == 104 && sizeof(scan_request) == 96, "as i
 
 /* Entries of pagemap that are read at a time, and stretches that are scanned: both lie on the stack. */
 enum { ENTRIES = 512, STRETCHES = 64 };
+/* Entries that one call reads where nothing is, before it returns: 16 GiB of address space, some hundredths of a second.
+ * More, and who waits for terabytes could not be interrupted. */
+#define ENTRIES_AT_A_TIME (1u << 22)
 #define ENTRY_PRESENT (1ull << 63)
 #define ENTRY_SWAPPED (1ull << 62)
 #define ENTRY_GUARD (1ull << 58)
@@ -135,7 +138,7 @@ int sr_os_mapping_at(uintptr_t address, sr_mapping *row, char *text, size_t room
 typedef struct gathering {
     sr_page_run *runs;
     size_t room, count;
-    uint64_t reached;
+    uint64_t reached, read; /* `read` entries */
 } gathering;
 
 /* 0 if there is no room: nothing from `start` on is in. */
@@ -161,16 +164,21 @@ static unsigned kinds_of(uint64_t entry)
     return (entry & ENTRY_SWAPPED) && !(entry & ENTRY_GUARD) ? SR_PAGES_SWAPPED : 0;
 }
 
-/* The entries between two addresses. 1 if all are in, 0 if there was no room, -1 and errno. */
+/* The entries between two addresses. 1 if all are in, 0 if there was no room or it took long, -1 and errno. */
 static int gather(int file, uint64_t start, uint64_t end, gathering *all)
 {
     uint64_t entries[ENTRIES], page = sr_os_page_size();
     while (start < end) {
+        if (all->read >= ENTRIES_AT_A_TIME && (all->count == 0 || all->runs[all->count - 1].end != start)) {
+            all->reached = start; /* between two runs: none is told in two parts */
+            return 0;
+        }
         uint64_t wanted = (end - start) / page < ENTRIES ? (end - start) / page : ENTRIES;
         ssize_t got = pread(file, entries, (size_t)wanted * sizeof *entries, (off_t)(start / page * sizeof *entries));
         if (got <= 0) {
             return got == 0 ? 1 : -1; /* 0: above user space, as the page of [vsyscall] */
         }
+        all->read += (size_t)got / sizeof *entries;
         for (size_t i = 0; i < (size_t)got / sizeof *entries; i++, start += page) {
             unsigned kinds = kinds_of(entries[i]);
             if (kinds != 0 && !add(all, start, start + page, kinds)) {

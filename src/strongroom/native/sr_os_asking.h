@@ -33,8 +33,9 @@ typedef struct sr_page_run {
 } sr_page_run;
 
 /* The pages between two addresses, whole pages, that are in memory or in a page file, sorted; in between are those that
- * are in neither as far as this page table knows. `*reached` is how far `room` runs went, to be asked again from there:
- * `end` if that was all. SR_UNSUPPORTED where only a process's own pages can be asked about, and `pid` is not 0. */
+ * are in neither as far as this page table knows. `*reached` is how far `room` runs went, or a fraction of a second's
+ * reading, to be asked again from there: `end` if that was all. SR_UNSUPPORTED where only a process's own pages can be
+ * asked about, and `pid` is not 0. */
 int sr_os_page_runs(int64_t pid, uint64_t start, uint64_t end, sr_page_run *runs, size_t room, size_t *count,
                     uint64_t *reached, sr_error *error);
 

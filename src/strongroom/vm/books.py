@@ -20,6 +20,7 @@ __all__ = ["Run", "merged", "noted", "runs_of"]
 
 #: Pages of a region that are alike to strongroom: start, end, the protection it made (0: reserved), locks, secured.
 Run = tuple[int, int, int, int, int]
+_TOP = 1 << 64
 _Known = tuple[int, int, _native.Region, Run]
 
 
@@ -63,9 +64,12 @@ def noted(row: PageInfo, region: _native.Region, run: Run) -> PageInfo:
 def merged(rows: list[PageInfo]) -> list[PageInfo]:
     """The system's rows of this process, cut where our books begin, change or end."""
     known: list[_Known] = []
-    for region in _native.regions():
+    regions = _native.regions()
+    for index, region in enumerate(regions):
+        # Where other code has unmapped a part of a region another one may lie: as for query(), that one is it.
+        limit = regions[index + 1].address if index + 1 < len(regions) else _TOP
         with suppress(DestroyedError):
-            known += [(run[0], run[1], region, run) for run in runs_of(region)]
+            known += [(run[0], min(run[1], limit), region, run) for run in runs_of(region) if run[0] < limit]
     if not known:
         return rows
     known.sort(key=itemgetter(0))

@@ -75,7 +75,7 @@ def regions(pid: int | None = None, detail: str = "maps") -> Listing:
         UnsupportedError: This version cannot ask this system (macOS, BSD, Windows).
         SystemCallError: The system does not tell, or tells what nobody can read.
 
-    Platform notes: Linux. 300 mappings take a quarter of a millisecond; ``"smaps"`` walks the page tables and takes
+    Platform notes: Linux. 300 mappings take half a millisecond; ``"smaps"`` walks the page tables and takes
     longer the more is resident. A size of a mapping that strongroom's books cut is known for none and all, else
     ``None``: ``"pages"`` tells. Kernel threads and zombies have no rows. After ``harden()`` an unprivileged process
     cannot read its own page tables; ``unread`` says so.

@@ -31,8 +31,8 @@ class PageInfo(
     READ_ONLY, READ_WRITE or 0, and ``None`` outside strongroom's regions.
 
     Of what is mapped: ``is_shared``, whether other processes see what is written; ``path``, the file's, with
-    ``" (deleted)"``, or the kernel's name for it such as ``"[heap]"``; ``file_offset`` in bytes, ``device`` as (major,
-    minor) and ``inode`` where there is a file.
+    ``" (deleted)"``, or the kernel's name for it such as ``"[heap]"``, empty where there is neither; ``file_offset`` in
+    bytes, ``device`` as (major, minor) and ``inode`` where there is a file.
 
     From ``detail="smaps"`` on: ``resident_size``, ``swapped_size``, ``shared_size`` (resident in several processes) and
     ``proportional_size`` (each page divided by how many have it), in bytes; ``is_locked``, by whomever;
@@ -102,7 +102,8 @@ class PageInfo(
                 return "system"
             return "strongroom" if is_ours else "inferred"
         if field == "protection":
-            return "system" if self.protection and self.protection == shown(self.protection) else "strongroom"
+            is_told = not is_ours or (self.protection and self.protection == shown(self.protection))
+            return "system" if is_told else "strongroom"
         if field in ("allocation", "allocation_protection"):
             return "strongroom" if is_ours else "inferred"
         return "inferred" if field == "type" and self.type == "image" else "system"
