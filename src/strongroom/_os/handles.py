@@ -8,7 +8,10 @@ import os
 
 from strongroom._os import PLATFORM
 
-__all__ = ["native_file", "section_name"]
+__all__ = ["GROWS_FIRST", "native_file", "section_name"]
+
+#: Whether a file grows before its view is made, and stays that long if that is refused.
+GROWS_FIRST = PLATFORM == "windows"
 
 
 def native_file(descriptor: int) -> int:

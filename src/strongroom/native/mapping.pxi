@@ -74,28 +74,48 @@ cdef class MappedView(Region):
             _raise(&error)
 
 
+cdef int _raise_for_mapping(sr_error *error, uint64_t offset, uint64_t size) except -1:
+    """Say why a file or a section cannot be shown, in words where the system's own are not enough."""
+    cdef str words = ""
+    if error.call == b"mmap(section)" and error.code == EINVAL:
+        words = (f"{size:,} bytes from offset {offset:,} on: where a file has large pages (hugetlbfs), both are "
+                 "multiples of these")
+    elif error.call == b"mmap(section)" and error.code == EOVERFLOW:
+        words = f"the file has become shorter than {offset + (size if size else 1):,} bytes meanwhile"
+    elif error.call == b"mmap(file)" and error.code == EFBIG:
+        words = f"the file has fewer than {offset + size:,} bytes, and only a READ_WRITE view makes it longer"
+    raise SystemCallError(error.call.decode(), error.code, words)
+
+
 cdef MappedView _map_view(type kind, Section section, intptr_t file, uint64_t offset, size_t size, unsigned protection):
     """A new view of a kind that is MappedView, or made from it: of a section, or of a file where that is None."""
-    cdef sr_error error
+    cdef sr_error error, ignored
     cdef MappedView view = kind.__new__(kind, _LATER)
     cdef void *address = NULL
     cdef size_t count
     cdef int outcome
+    cdef intptr_t native
     cdef unsigned allowed = _PAGES_OF[protection]
-    _make_room_for_region()
     if section is None:
-        outcome = sr_os_map_file(file, offset, &size, <sr_protection>protection, &address, &error)
+        with nogil:  # a file system may take its time, and some are served by a thread of this very process
+            outcome = sr_os_map_file(file, offset, &size, <sr_protection>protection, &address, &error)
     else:
-        outcome = sr_os_map_view(section.native, offset, &size, <sr_protection>protection, &address, &error)
-    if outcome and error.code == EINVAL and error.call == b"mmap(section)":
-        raise SystemCallError(
-            error.call.decode(), error.code, f"{size:,} bytes from offset {offset:,} on: where a file has large pages "
-            "(hugetlbfs), both are multiples of these")
-    if outcome and error.code == EOVERFLOW and error.call == b"mmap(section)":
-        raise SystemCallError(
-            error.call.decode(), error.code, f"the file has become shorter than {offset + size:,} bytes meanwhile")
-    if outcome:
-        _raise(&error)
+        section.must_be_open()  # making the view may have had the garbage collector run anybody's code
+        native = section.native
+        section.mapping_count += 1
+        with nogil:
+            outcome = sr_os_map_view(native, offset, &size, <sr_protection>protection, &address, &error)
+        section.mapping_count -= 1
+    try:
+        if outcome:
+            _raise_for_mapping(&error, offset, size)
+        _make_room_for_region()
+    except BaseException:
+        if not outcome:
+            sr_os_unmap_view(address, size, &ignored)
+        if section is not None:
+            section.end_if_unused()
+        raise
     count = (size - 1) // _page_size + 1
     sr_region_adopt(&view.region, address, count, protection, allowed)
     view.address = <size_t>address
@@ -106,6 +126,7 @@ cdef MappedView _map_view(type kind, Section section, intptr_t file, uint64_t of
     if section is not None:
         view.section = section
         section.view_count += 1
+        section.end_if_unused()  # another thread has closed it meanwhile
     view.enlist()
     return view
 

@@ -46,6 +46,11 @@ size_t sr_posix_page_of_file(int file)
     return 1; /* nothing like hugetlbfs there */
 }
 
+int sr_posix_lengthen(int file, uint64_t size, sr_error *error)
+{
+    return ftruncate(file, (off_t)size) != 0 ? failed(error, "ftruncate(file)") : 0;
+}
+
 static int make(const char *name, uint64_t size, sr_error *error)
 {
     int made = shm_open(name, O_RDWR | O_CREAT | O_EXCL, S_IRUSR | S_IWUSR);

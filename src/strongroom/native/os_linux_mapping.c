@@ -39,6 +39,20 @@ size_t sr_posix_page_of_file(int file)
     return fstatfs(file, &found) == 0 && found.f_type == HUGETLBFS_MAGIC ? (size_t)found.f_bsize : 1;
 }
 
+/* ftruncate(2) cuts off what another process has made longer since the size was looked at; fallocate(2) never does. It
+ * takes room for one block on the disk. Where there is none, and on file systems without it, it is the other one. */
+int sr_posix_lengthen(int file, uint64_t size, sr_error *error)
+{
+    int outcome;
+    do {
+        outcome = fallocate(file, 0, (off_t)size - 1, 1);
+    } while (outcome != 0 && errno == EINTR);
+    if (outcome == 0) {
+        return 0;
+    }
+    return ftruncate(file, (off_t)size) != 0 ? failed(error, "ftruncate(file)") : 0;
+}
+
 /* `type` is F_RDLCK, F_WRLCK or F_UNLCK; EAGAIN if another process's lock is in the way. */
 static int lock(int section, short type)
 {

@@ -55,8 +55,9 @@ static int native_protection(sr_protection protection)
     return PROT_NONE;
 }
 
-/* Views are made with a descriptor that can be read; only those that write through need one that can be written. */
-static int fit_file(int file, sr_protection protection, uint64_t *size, sr_error *error)
+/* Whether views of a file can be like that, and how large it is. They are made with a descriptor that can be read; only
+ * those that write through need one that can be written. With `*size` 0 it becomes the file's. */
+static int check_file(int file, sr_protection protection, uint64_t *size, uint64_t *length, sr_error *error)
 {
     struct stat found;
     int how = fcntl(file, F_GETFL);
@@ -73,17 +74,13 @@ static int fit_file(int file, sr_protection protection, uint64_t *size, sr_error
         errno = ENODEV;
         return failed(error, "mmap(file)");
     }
+    *length = (uint64_t)found.st_size;
     if (*size == 0) {
-        *size = (uint64_t)found.st_size;
+        *size = *length;
     }
-    if (*size > (uint64_t)found.st_size) {
-        if (!is_shared_writing(protection)) {
-            errno = EFBIG;
-            return failed(error, "mmap(file)");
-        }
-        if (ftruncate(file, (off_t)*size) != 0) {
-            return failed(error, "ftruncate(file)");
-        }
+    if (*size > *length && !is_shared_writing(protection)) {
+        errno = EFBIG;
+        return failed(error, "mmap(file)");
     }
     return 0;
 }
@@ -96,7 +93,9 @@ int sr_os_section_create(intptr_t file, sr_protection protection, uint64_t *size
         if (made < 0) {
             return failed(error, "fcntl(F_DUPFD_CLOEXEC)");
         }
-        if (fit_file(made, protection, size, error) != 0) { /* last: a file that has grown is not refused any more */
+        uint64_t length;
+        if (check_file(made, protection, size, &length, error) != 0
+            || (*size > length && sr_posix_lengthen(made, *size, error) != 0)) { /* last: what has grown is not refused */
             close(made);
             return -1;
         }
@@ -115,6 +114,33 @@ int sr_os_section_create(intptr_t file, sr_protection protection, uint64_t *size
     return 0;
 }
 
+static int map_pages(int file, uint64_t offset, uint64_t size, sr_protection protection, void **address, sr_error *error)
+{
+    if (size % sr_posix_page_of_file(file) != 0) {
+        errno = EINVAL;
+        return failed(error, "mmap(section)");
+    }
+    int flags = is_private(protection) ? MAP_PRIVATE : MAP_SHARED;
+    void *got = mmap(NULL, (size_t)size, native_protection(protection), flags, file, (off_t)offset);
+    if (got == MAP_FAILED) {
+        return failed(error, "mmap(section)");
+    }
+    *address = got;
+    return 0;
+}
+
+/* The range of a view, within what there is. */
+static int fit(uint64_t offset, uint64_t length, size_t *size, sr_error *error)
+{
+    uint64_t wanted = *size != 0 ? *size : length - offset;
+    if (offset >= length || wanted > length - offset || wanted > SIZE_MAX / 2) {
+        errno = EOVERFLOW;
+        return failed(error, "mmap(section)");
+    }
+    *size = (size_t)wanted;
+    return 0;
+}
+
 int sr_os_map_view(
     intptr_t section, uint64_t offset, size_t *size, sr_protection protection, void **address, sr_error *error)
 {
@@ -122,34 +148,27 @@ int sr_os_map_view(
     if (fstat((int)section, &found) != 0) {
         return failed(error, "fstat(section)");
     }
-    uint64_t length = (uint64_t)found.st_size;
-    uint64_t wanted = *size != 0 ? *size : length - offset;
-    if (offset >= length || wanted > length - offset || wanted > SIZE_MAX / 2) {
-        errno = EOVERFLOW;
-        return failed(error, "mmap(section)");
+    if (fit(offset, (uint64_t)found.st_size, size, error) != 0) {
+        return -1;
     }
-    if (wanted % sr_posix_page_of_file((int)section) != 0) {
-        errno = EINVAL;
-        return failed(error, "mmap(section)");
-    }
-    int flags = is_private(protection) ? MAP_PRIVATE : MAP_SHARED;
-    void *got = mmap(NULL, (size_t)wanted, native_protection(protection), flags, (int)section, (off_t)offset);
-    if (got == MAP_FAILED) {
-        return failed(error, "mmap(section)");
-    }
-    *size = (size_t)wanted;
-    *address = got;
-    return 0;
+    return map_pages((int)section, offset, *size, protection, address, error);
 }
 
+/* Pages may be mapped before a file has them. So a file grows last, and nobody has to make it shorter again because the
+ * mapping was refused: another process might have begun to use it meanwhile. */
 int sr_os_map_file(
     intptr_t file, uint64_t offset, size_t *size, sr_protection protection, void **address, sr_error *error)
 {
-    uint64_t length = *size != 0 ? offset + *size : 0;
-    if (fit_file((int)file, protection, &length, error) != 0) {
+    uint64_t end = *size != 0 ? offset + *size : 0, length;
+    if (check_file((int)file, protection, &end, &length, error) != 0 || fit(offset, end, size, error) != 0
+        || map_pages((int)file, offset, *size, protection, address, error) != 0) {
         return -1;
     }
-    return sr_os_map_view(file, offset, size, protection, address, error);
+    if (end > length && sr_posix_lengthen((int)file, end, error) != 0) {
+        munmap(*address, *size);
+        return -1;
+    }
+    return 0;
 }
 
 int sr_os_unmap_view(void *address, size_t size, sr_error *error)

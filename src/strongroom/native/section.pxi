@@ -32,7 +32,7 @@ cdef class Section:
     cdef intptr_t native       # a descriptor or a handle
     cdef bint is_open          # whether there is one
     cdef sr_name *name         # NULL if it has none
-    cdef Py_ssize_t view_count
+    cdef Py_ssize_t view_count, mapping_count  # views, and calls that are just making one
     cdef readonly bint is_closed
     cdef readonly bint existed
     cdef readonly uint64_t size
@@ -56,7 +56,11 @@ cdef class Section:
     cdef void let_go(self) noexcept:
         """One view less."""
         self.view_count -= 1
-        if self.view_count == 0 and self.is_closed:
+        self.end_if_unused()
+
+    cdef void end_if_unused(self) noexcept:
+        """Once it is closed: a view keeps what it shows, but not a name."""
+        if self.is_closed and self.mapping_count == 0 and (self.view_count == 0 or self.name == NULL):
             self.give_up()
 
     def close(self):
@@ -67,8 +71,7 @@ cdef class Section:
         Version added: 0.1.
         """
         self.is_closed = True
-        if self.view_count == 0 or self.name == NULL:  # a view keeps what it shows, but not a name
-            self.give_up()
+        self.end_if_unused()
 
     cdef int must_be_open(self) except -1:
         if self.is_closed or not self.is_open:
@@ -109,8 +112,10 @@ def create_section(type kind not None, intptr_t file, name, size, protection):
     _begin()
     section.protection = known
     if characters == NULL:
-        if sr_os_section_create(file, <sr_protection>known, &wanted, &section.native, &error):
-            _raise(&error)
+        with nogil:
+            failed = sr_os_section_create(file, <sr_protection>known, &wanted, &section.native, &error)
+        if failed:
+            _raise_for_mapping(&error, 0, wanted)
     else:
         for _ in range(_NAME_TRIES):
             with nogil:

@@ -225,7 +225,8 @@ def map_file(
     try:
         return _native.map_file(MappedView, native_file, offset, length, protection)
     except BaseException:
-        if before is not None and before < wanted == _size_of(descriptor):
+        # Elsewhere the file grows last. Windows refuses to cut off what another process has begun to use meanwhile.
+        if handles.GROWS_FIRST and before is not None and before < wanted == _size_of(descriptor):
             os.ftruncate(descriptor, before)
         raise
 
