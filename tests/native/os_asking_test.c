@@ -6,15 +6,18 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 
 enum { GUARD_INSTALL = 102, ROOM = 1 << 20, HUGE_SIZE = 1 << 30 };
 
 /* ---- wraps ---- */
 
 static int ioctl_errno, read_errno, pread_errno, reads_left;
+static pid_t ending; /* a process that ends as soon as its open page tables are asked */
 static const uint64_t *made_up;
 static size_t made_up_count;
 
@@ -25,8 +28,18 @@ ssize_t __wrap_read(int file, void *buffer, size_t count);
 ssize_t __real_pread(int file, void *buffer, size_t count, off_t offset);
 ssize_t __wrap_pread(int file, void *buffer, size_t count, off_t offset);
 
+static void end_it(void)
+{
+    if (ending != 0) {
+        kill(ending, SIGKILL);
+        waitpid(ending, NULL, 0);
+        ending = 0;
+    }
+}
+
 long __wrap_syscall(long number, ...)
 {
+    end_it();
     va_list rest;
     va_start(rest, number);
     long first = va_arg(rest, long), second = va_arg(rest, long), third = va_arg(rest, long);
@@ -49,6 +62,7 @@ ssize_t __wrap_read(int file, void *buffer, size_t count)
 
 ssize_t __wrap_pread(int file, void *buffer, size_t count, off_t offset)
 {
+    end_it();
     if (pread_errno != 0) {
         errno = pread_errno;
         return -1;
@@ -255,6 +269,32 @@ static void test_refused_pages(void)
     release(address);
 }
 
+/* Its page tables are gone, and what was opened of them tells nothing, without an error. */
+static void test_ended_meanwhile(void)
+{
+    unsigned char *address = committed();
+    memset(address, 1, page);
+    for (int is_old = 0; is_old <= 1; is_old++) {
+        sr_error error = {"", 0};
+        sr_page_run run;
+        size_t count;
+        uint64_t reached, start = (uintptr_t)address;
+        pid_t child = fork();
+        if (child == 0) {
+            pause();
+        }
+        ioctl_errno = is_old ? ENOTTY : 0;
+        CHECK("control: a child's page", sr_os_page_runs(child, start, start + page, &run, 1, &count, &reached, &error) == 0
+                                             && count == 1 && (run.kinds & SR_PAGES_RESIDENT) != 0);
+        ending = child;
+        CHECK("a process that ends meanwhile is none",
+              sr_os_page_runs(child, start, start + page, &run, 1, &count, &reached, &error) == -1
+                  && names(&error, "read(/proc/PID/pagemap)", ESRCH));
+    }
+    ioctl_errno = 0;
+    release(address);
+}
+
 int main(void)
 {
     measure_pages();
@@ -265,5 +305,6 @@ int main(void)
     test_made_up_entries();
     test_many_pages();
     test_refused_pages();
+    test_ended_meanwhile();
     return check_result();
 }

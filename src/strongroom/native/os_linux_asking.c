@@ -51,6 +51,8 @@ enum { ENTRIES = 512, STRETCHES = 64 };
 /* Entries that one call reads where nothing is, before it returns: 16 GiB of address space, some hundredths of a second.
  * More, and who waits for terabytes could not be interrupted. */
 #define ENTRIES_AT_A_TIME (1u << 22)
+/* On every processor the kernel's addresses have the highest bit. */
+#define USER_SPACE_ENDS (1ull << 63)
 #define ENTRY_PRESENT (1ull << 63)
 #define ENTRY_SWAPPED (1ull << 62)
 #define ENTRY_GUARD (1ull << 58)
@@ -175,6 +177,10 @@ static int gather(int file, uint64_t start, uint64_t end, gathering *all)
         }
         uint64_t wanted = (end - start) / page < ENTRIES ? (end - start) / page : ENTRIES;
         ssize_t got = pread(file, entries, (size_t)wanted * sizeof *entries, (off_t)(start / page * sizeof *entries));
+        if (got == 0 && start < USER_SPACE_ENDS) {
+            errno = ESRCH; /* the process has ended since the file was opened */
+            return -1;
+        }
         if (got <= 0) {
             return got == 0 ? 1 : -1; /* 0: above user space, as the page of [vsyscall] */
         }
