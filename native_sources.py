@@ -23,7 +23,6 @@ _OTHER_UNIX = (
     "os_darwin_bsd_mapping.c",
     "os_darwin_bsd_place.c",
     "os_lacking.c",
-    "os_lacking_asking.c",
 )
 _BSD = (*_OTHER_UNIX, "os_bsd.c")
 _OF_PLATFORM = {
@@ -35,10 +34,10 @@ _OF_PLATFORM = {
         "os_linux_backing.c",
         "os_linux_asking.c",
     ),
-    "darwin": (*_OTHER_UNIX, "os_darwin.c"),
-    "freebsd": _BSD,
-    "netbsd": _BSD,
-    "openbsd": _BSD,
+    "darwin": (*_OTHER_UNIX, "os_darwin.c", "os_darwin_asking.c", "os_posix_mincore.c"),
+    "freebsd": (*_BSD, "os_freebsd_asking.c", "os_posix_mincore.c"),
+    "netbsd": (*_BSD, "os_netbsd_asking.c", "os_posix_mincore.c"),
+    "openbsd": (*_BSD, "os_openbsd_asking.c"),
     "windows": (
         "os_windows.c",
         "os_windows_process.c",

@@ -7,17 +7,19 @@ just as the kernel laid them out, and each system's parser is a pure function ov
 from __future__ import annotations
 
 import errno
+import os
+import struct
 from collections import namedtuple
 
 from strongroom import _native
 from strongroom._os import PLATFORM
-from strongroom.exceptions import SystemCallError, UnsupportedError
+from strongroom.exceptions import SystemCallError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
-__all__ = ["Entry", "mapping", "read", "unreadable", "with_images"]
+__all__ = ["Entry", "in_order", "mapping", "path_at", "read", "record_of", "records", "unreadable", "with_images"]
 
 #: Pairs of readings of a process that changes meanwhile, until it is told as torn: as many as of Linux' text.
 _MOST_READS = 4
@@ -82,6 +84,36 @@ def mapping(address: int, end: int, bits: int, kind: str, **told: object) -> Ent
     return Entry(address, end - address, "committed", protection, address, protection, kind, **told)
 
 
+def record_of(fields: dict[str, tuple[int, str]], size: int) -> struct.Struct:
+    """How the first ``size`` bytes of a C struct are read, by where each field is and what: ``struct``'s letters."""
+    pattern, at = "<", 0
+    for place, letter in fields.values():
+        pattern += f"{place - at}x{letter}"
+        at = place + struct.calcsize("<" + letter)
+    return struct.Struct(f"{pattern}{size - at}x")
+
+
+def records(raw: bytes, size: int, call: str) -> Iterator[tuple[int, int]]:
+    """The number, from 1, and the place of each record where all have one size.
+
+    Raises:
+        SystemCallError: The last one is cut short.
+    """
+    for number, place in enumerate(range(0, len(raw), size), 1):
+        if len(raw) - place < size:
+            raise unreadable(call, number)
+        yield number, place
+
+
+def path_at(raw: bytes, start: int, end: int) -> str:
+    """The text between two places, up to its NUL.
+
+    Raises:
+        ValueError: There is none.
+    """
+    return os.fsdecode(raw[start : raw.index(b"\0", start, end)])
+
+
 def unreadable(call: str, number: int) -> SystemCallError:
     """What to raise where a record, counted from 1, is none."""
     return SystemCallError(
@@ -124,10 +156,16 @@ def in_order(entries: list[Entry], call: str) -> tuple[list[Entry], bool]:
 def _parser() -> tuple[Callable[[bytes], list[Entry]], str]:
     """How this system's records are read, and the call that they come from."""
     if PLATFORM == "windows":
-        from strongroom._os import windowsentries as system
-    else:
-        raise UnsupportedError("what is mapped cannot be asked on this system in this version")
-    return system.parse, system.CALL
+        from strongroom._os import windowsentries as windows
+
+        return windows.parse, windows.CALL
+    if PLATFORM == "darwin":
+        from strongroom._os import darwinentries as darwin
+
+        return darwin.parse, darwin.CALL
+    from strongroom._os import bsdentries as bsd
+
+    return bsd.PARSERS[PLATFORM], bsd.CALLS[PLATFORM]
 
 
 def read(pid: int, is_detailed: bool) -> tuple[list[Entry], bool]:

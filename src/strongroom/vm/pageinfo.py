@@ -100,7 +100,7 @@ class PageInfo(
             # What is mapped and may be touched is committed; what may not be could be reserved as well.
             if shown(self.protection) not in (0, NO_ACCESS):
                 return "system"
-            return "strongroom" if is_ours else "inferred"
+            return "strongroom" if is_ours else "system" if self.state == "reserved" else "inferred"
         if field == "protection":
             is_told = not is_ours or (self.protection and self.protection == shown(self.protection))
             return "system" if is_told else "strongroom"
