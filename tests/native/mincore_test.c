@@ -36,6 +36,12 @@ static sr_error error;
 static size_t count;
 static uint64_t reached;
 
+static int is_run(const sr_page_run *run, const unsigned char *address, size_t first, size_t pages)
+{
+    uint64_t start = (uintptr_t)address + first * page;
+    return run->start == start && run->end == start + pages * page && run->kinds == SR_PAGES_RESIDENT;
+}
+
 static void test_as_the_page_table_has_it(void)
 {
     size_t known_count, bytes = MANY * page;
@@ -73,6 +79,25 @@ static void test_as_the_page_table_has_it(void)
                                                   && names(&error, "mincore", ENOMEM));
 }
 
+static void test_much_at_once(void)
+{
+    uint64_t bytes = 3ull * MOST_PAGES * page, start, end;
+    unsigned char *address = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (address == MAP_FAILED) {
+        CHECK("much is mapped", 0);
+        return;
+    }
+    sr_os_advise_no_huge(address, bytes, &error);
+    start = (uintptr_t)address;
+    end = start + bytes;
+    memset(address + (MOST_PAGES - 1) * page, 1, 2 * page);
+    CHECK("it returns where nothing is, to be asked again, and not amid a run",
+          runs_told(0, start, end, told, ROOM, &count, &reached, &error) == 0 && reached < end && count == 1
+              && is_run(told, address, MOST_PAGES - 1, 2));
+    CHECK("and goes on", runs_told(0, reached, end, told, ROOM, &count, &reached, &error) == 0 && count == 0);
+    munmap(address, bytes);
+}
+
 static void test_what_only_macos_tells(void)
 {
     static const unsigned char answers[] = {0x21, 0x20, 0x60, 0x80};
@@ -97,6 +122,7 @@ int main(void)
 {
     measure_pages();
     test_as_the_page_table_has_it();
+    test_much_at_once();
     test_what_only_macos_tells();
     test_other_processes();
     return check_result();

@@ -16,7 +16,7 @@ from kernelrecords import build
 from pages import PAGE
 from strongroom import _native, vm
 from strongroom._os import bsdentries, darwinentries, entries, mappings
-from strongroom.exceptions import SystemCallError
+from strongroom.exceptions import NO_SUCH_CALL, SystemCallError
 
 NATIVE = Path(__file__).resolve().parents[2] / "src" / "strongroom" / "native"
 AT = 0x10000
@@ -251,6 +251,23 @@ def test_regions_of_such_a_system(system: str, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(_native, "read_entries", lambda pid, is_detailed: (raw, raw[:-1]))
     with pytest.raises(SystemCallError, match="Record 3 is not"):
         vm.regions(1)
+
+
+def test_pages_of_another_process_cannot_be_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """mincore is for one's own: the rows are there, with the sizes that the listing tells, and ``unread`` says why."""
+
+    def lacking(*arguments: object) -> None:
+        raise SystemCallError("mincore(another process)", NO_SUCH_CALL)
+
+    raw = build("freebsd", **place("freebsd"), type=3, resident=1)
+    monkeypatch.setattr(entries, "PLATFORM", "freebsd")
+    monkeypatch.setattr(mappings, "LISTS_TEXT", False)
+    monkeypatch.setattr(_native, "read_entries", lambda pid, is_detailed: (raw, raw))
+    monkeypatch.setattr(_native, "page_runs", lacking)
+    listing = vm.regions(1, "pages")
+    assert [(row.size, row.resident_size, row.swapped_size) for row in listing] == [(2 * PAGE, PAGE, None)]
+    (reason,) = listing.unread
+    assert "mincore(another process): not available on this system" in reason
 
 
 @pytest.mark.parametrize("system", FIELDS)

@@ -13,7 +13,7 @@ from pages import PAGE, needs_proc
 from strongroom import _native, vm
 from strongroom._os import entries, mappings
 from strongroom._os.entries import Entry
-from strongroom.exceptions import SystemCallError
+from strongroom.exceptions import NO_SUCH_CALL, SystemCallError
 
 pytestmark = needs_proc
 
@@ -27,7 +27,12 @@ def from_text(raw: bytes) -> list[Entry]:
 
 @pytest.fixture(autouse=True)
 def records(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A system that tells what this one tells, in records."""
+    """A system that tells what this one tells, in records, and of all mappings at once."""
+
+    def lacking(*arguments: object) -> None:
+        raise SystemCallError("ioctl(PROCMAP_QUERY)", NO_SUCH_CALL)
+
+    monkeypatch.setattr(_native, "mapping_at", lacking)
     monkeypatch.setattr(mappings, "LISTS_TEXT", False)
     monkeypatch.setattr(entries, "_parser", lambda: (from_text, "sysctl"))
 
@@ -140,11 +145,12 @@ def test_overlapping_is_cut_and_torn() -> None:
         entries.in_order([entries.mapping(PAGE, 4 * PAGE, 1, "private")] * 2, "sysctl")
     first, second = (
         entries.mapping(PAGE, 4 * PAGE, 3, "mapped", file_offset=0),
-        entries.mapping(2 * PAGE, 6 * PAGE, 3, "mapped", file_offset=8 * PAGE),
+        entries.mapping(2 * PAGE, 6 * PAGE, 3, "mapped", file_offset=8 * PAGE, resident_size=PAGE),
     )
     found, is_torn = entries.in_order([first, second], "sysctl")
     assert is_torn
     assert [(one.address // PAGE, one.size // PAGE, one.file_offset) for one in found] == [(1, 3, 0), (4, 2, 10 * PAGE)]
+    assert found[1].resident_size is None  # told of all of it
 
 
 def test_what_is_no_listing_is_refused_by_number(readings: Callable[[Readings], None]) -> None:

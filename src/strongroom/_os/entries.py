@@ -31,6 +31,8 @@ _ALLOWED = (
     *(_P["NO_ACCESS"], _P["READ_ONLY"], _P["READ_WRITE"], _P["READ_WRITE"]),
     *(_P["EXECUTE"], _P["EXECUTE_READ"], _P["EXECUTE_READ_WRITE"], _P["EXECUTE_READ_WRITE"]),
 )
+#: What is told of a whole mapping and not of a part of it.
+_NO_SIZES = dict.fromkeys(("resident_size", "swapped_size", "shared_size", "proportional_size"))
 
 
 class Entry(
@@ -147,7 +149,7 @@ def in_order(entries: list[Entry], call: str) -> tuple[list[Entry], bool]:
         if entry.address < end:
             is_torn, passed = True, end - entry.address
             offset = None if entry.file_offset is None else entry.file_offset + passed
-            entry = entry._replace(address=end, size=entry.size - passed, file_offset=offset)
+            entry = entry._replace(address=end, size=entry.size - passed, file_offset=offset, **_NO_SIZES)
         found.append(entry)
         end = last
     return found, is_torn
