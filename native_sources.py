@@ -16,6 +16,7 @@ _UNIX = (
     "os_posix_mapping.c",
     "os_posix_backing.c",
     "os_pipe.c",
+    "os_posix_paging.c",
 )
 _OTHER_UNIX = (
     *_UNIX,
@@ -23,6 +24,7 @@ _OTHER_UNIX = (
     "os_darwin_bsd_mapping.c",
     "os_darwin_bsd_place.c",
     "os_lacking.c",
+    "os_darwin_bsd_paging.c",
 )
 _BSD = (*_OTHER_UNIX, "os_bsd.c")
 _OF_PLATFORM = {
@@ -33,11 +35,27 @@ _OF_PLATFORM = {
         "os_linux_file.c",
         "os_linux_backing.c",
         "os_linux_asking.c",
+        "os_linux_paging.c",
+        "os_posix_resident.c",
     ),
-    "darwin": (*_OTHER_UNIX, "os_darwin.c", "os_darwin_asking.c", "os_posix_mincore.c"),
-    "freebsd": (*_BSD, "os_freebsd_asking.c", "os_posix_mincore.c"),
-    "netbsd": (*_BSD, "os_netbsd_asking.c", "os_posix_mincore.c"),
-    "openbsd": (*_BSD, "os_openbsd_asking.c"),
+    "darwin": (
+        *_OTHER_UNIX,
+        "os_darwin.c",
+        "os_darwin_asking.c",
+        "os_darwin_paging.c",
+        "os_posix_mincore.c",
+        "os_posix_resident.c",
+    ),
+    "freebsd": (*_BSD, "os_freebsd_asking.c", "os_freebsd_paging.c", "os_posix_mincore.c", "os_posix_resident.c"),
+    "netbsd": (
+        *_BSD,
+        "os_netbsd_asking.c",
+        "os_netbsd_paging.c",
+        "os_posix_mincore.c",
+        "os_posix_resident.c",
+        "os_swapctl.c",
+    ),
+    "openbsd": (*_BSD, "os_openbsd_asking.c", "os_openbsd_paging.c", "os_swapctl.c"),
     "windows": (
         "os_windows.c",
         "os_windows_process.c",
@@ -47,6 +65,7 @@ _OF_PLATFORM = {
         "os_windows_backing.c",
         "os_windows_place.c",
         "os_windows_asking.c",
+        "os_windows_paging.c",
         "os_lacking.c",
     ),
 }

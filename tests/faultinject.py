@@ -36,6 +36,7 @@ _NUMBERS = {
     "fsync": (74, 82),
     "ftruncate": (77, 46),
     "fchmod": (91, 52),
+    "getrusage": (98, 165),
     "mlock": (149, 228),
     "munlock": (150, 229),
     "prctl": (157, 167),

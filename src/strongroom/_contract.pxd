@@ -90,6 +90,20 @@ cdef extern from "native/sr_os_asking.h" nogil:
     int sr_os_page_runs(int64_t pid, uint64_t start, uint64_t end, sr_page_run *runs, size_t room, size_t *count,
                         uint64_t *reached, sr_error *error)
 
+cdef extern from "native/sr_os_paging.h" nogil:
+    const uint64_t SR_NOT_TOLD
+    ctypedef struct sr_page_file:
+        char path[1024]
+        uint64_t size, used
+        int64_t priority
+        int is_device
+    int sr_os_faults(int64_t pid, int is_thread, uint64_t *minor, uint64_t *major, sr_error *error)
+    int sr_os_resident(void *address, size_t size, size_t *pages, sr_error *error)
+    int sr_os_page_out(void *address, size_t size, sr_error *error)
+    int sr_os_prefetch(void *address, size_t size, int is_waited, sr_error *error)
+    int sr_os_page_files(sr_page_file *files, size_t room, size_t *count, sr_error *error)
+    int sr_os_user_space(uint64_t *start, uint64_t *end, sr_error *error)
+
 cdef extern from "native/sr_os_signals.h" nogil:
     void sr_os_add(volatile int32_t *number, int32_t change)
     int sr_os_wipe_before(int number, void (*wipe)(int is_last) noexcept nogil, sr_error *error)
@@ -330,6 +344,10 @@ cdef extern from "native/region.h" nogil:
         SR_FILL
         SR_LIST
         SR_LIST_HOLDS
+        SR_PAGE_OUT
+        SR_PREFETCH
+        SR_RESET
+        SR_UNDO_RESET
     ctypedef enum sr_answer:
         SR_DONE
         SR_FAILED
@@ -345,6 +363,8 @@ cdef extern from "native/region.h" nogil:
         SR_STAYS_COMMITTED
         SR_NOT_ALLOWED
         SR_NO_SUCH_HOLD
+        SR_IS_LOCKED
+        SR_NOT_PRIVATE
     ctypedef struct sr_request:
         sr_verb verb
         size_t first
@@ -362,6 +382,7 @@ cdef extern from "native/region.h" nogil:
         size_t run_count
         sr_hold *holds
         size_t hold_count
+        int is_whole
         sr_error error
         size_t page
         unsigned found

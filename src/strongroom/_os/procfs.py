@@ -5,13 +5,17 @@ Source: proc_pid_smaps(5), proc_pid_maps(5), proc_pid_status(5), man-pages 6.10.
 
 from __future__ import annotations
 
-from strongroom._os import PLATFORM
+from strongroom._os import PLATFORM, texts
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import TextIO
 
-__all__ = ["Mapping", "parse_smaps", "parse_status", "read_smaps", "read_status", "read_uid_map"]
+__all__ = ["Mapping", "parse_faults", "parse_smaps", "parse_status", "read_smaps", "read_status", "read_uid_map"]
+
+#: Places in ``stat``, counted from behind the name; Linux 2.6 has as many fields, later ones more. proc_pid_stat(5).
+_MINOR_FAULTS, _MAJOR_FAULTS, _STAT_FIELDS = 8, 10, 43
+_LONGEST_NUMBER = 20
 
 
 class Mapping:
@@ -74,6 +78,27 @@ def parse_status(text: str, field: str) -> str | None:
         if name == field:
             return value.strip()
     return None
+
+
+def parse_faults(text: str) -> tuple[int, int]:
+    """Return the minor and major faults that ``stat`` tells of. A program may call itself ``) (``: the last one counts.
+
+    Raises:
+        SystemCallError: It is not such a line, or cut.
+    """
+    head, _, tail = text.rpartition(")")
+    fields = tail.split(" ")  # "", the state, and numbers
+    is_whole = text.endswith("\n") and text.count("\n") == 1  # the kernel writes one in a name as digits
+    if not is_whole or " (" not in head or len(fields) < _STAT_FIELDS or len(fields[0]) or len(fields[1]) != 1:
+        raise texts.malformed("/proc/PID/stat")
+    for one in (head.partition(" (")[0], *fields[2:]):
+        digits = one.rstrip("\n").removeprefix("-")
+        if not (digits.isascii() and digits.isdigit()) or len(digits) > _LONGEST_NUMBER:
+            raise texts.malformed("/proc/PID/stat")
+    minor, major = fields[_MINOR_FAULTS], fields[_MAJOR_FAULTS]
+    if minor.startswith("-") or major.startswith("-"):
+        raise texts.malformed("/proc/PID/stat")
+    return int(minor), int(major)
 
 
 def _opened(name: str) -> TextIO:

@@ -1,7 +1,7 @@
 # Why a region refused, in words. A part of _native.pyx.
 
 _VERBS = ("commit", "decommit", "release", "protect", "lock", "unlock", "secure", "unsecure", "read", "write", "fill",
-          "query", "query")
+          "query", "query", "page_out", "prefetch", "reset", "undo_reset")
 
 
 cdef object _refused_reservation(sr_error *error, size_t size, address):
@@ -52,6 +52,12 @@ cdef object _refusal(AddressSpace region, sr_answer outcome, sr_request *request
         return AccessError(
             f"{verb}: a {protection_name(region.allocation_protection)} view cannot become "
             f"{protection_name(request.protection)}: map() another")
+    if outcome == SR_IS_LOCKED:
+        return AccessError(
+            f"{where} is {'large, and' if region.region.kind == SR_KIND_LARGE else 'locked: unlock() it first, else it'} "
+            "stays in memory as it is")
+    if outcome == SR_NOT_PRIVATE:
+        return UnsupportedError(f"{verb}: what is in a view is its section's, and is not for one view to let go of")
     if outcome == SR_STAYS_COMMITTED:
         what = "the pages of a view" if region.region.kind == SR_KIND_MAPPED else "large pages"
         return UnsupportedError(f"{what} are committed until all of them are given back: release() it")
@@ -77,6 +83,8 @@ cdef object _failure(AddressSpace region, str verb, sr_request *request):
         return UnsupportedError(
             "permanent: this system cannot seal pages for good (mseal(2): Linux 6.10, 64 bits, and not inside some "
             "sandboxes); without permanent, secure() holds against every call through strongroom")
+    if request.verb >= SR_PAGE_OUT:
+        return _not_moved(verb, &request.error, request.size)
     if request.verb == SR_LOCK:
         refused = _host.refusal(call, code, sr_os_is_lock_limit(&request.error), request.size)
         if region.region.kind != SR_KIND_MAPPED or type(refused) is not SystemCallError:
@@ -94,11 +102,11 @@ cdef object _held(AddressSpace region, str verb, sr_request *request):
     if request.held.kind == SR_HOLD_VIEW:
         error = BufferError(f"{verb}: a View of {words} is in use: leave its block, and release what was kept of it")
     elif request.held.kind == SR_HOLD_CALL:
-        error = BufferError(f"{verb}: another thread is copying or flushing {words}: wait for it")
+        error = BufferError(f"{verb}: another thread is copying, fetching or flushing {words}: wait for it")
     elif request.held.kind == SR_HOLD_PERMANENT:
         error = SecuredError(f"{verb}: {words} were secured permanently, until the process ends")
     else:
-        error = SecuredError(
-            f"{verb}: {words} are secured as {mode}, and this would be more restrictive: unsecure() the handle first")
+        would = "take away what they hold" if request.verb == SR_RESET else "be more restrictive"
+        error = SecuredError(f"{verb}: {words} are secured as {mode}, and this would {would}: unsecure() the handle first")
     error._held = (start, request.held.count * region.region.page_size)  # for protected(), which goes round it
     return error

@@ -140,6 +140,10 @@ sr_answer sr_region_do(sr_region *region, sr_request *request)
     case SR_FILL: return sr_do_copy(region, request);
     case SR_LIST: return sr_do_list(region, request);
     case SR_LIST_HOLDS: return sr_do_list_holds(region, request);
+    case SR_PAGE_OUT: return sr_do_page_out(region, request);
+    case SR_PREFETCH: return sr_do_prefetch(region, request);
+    case SR_RESET:
+    case SR_UNDO_RESET: return sr_do_reset(region, request);
     }
     assert(!"a verb outside the enumeration");
     return SR_FAILED;

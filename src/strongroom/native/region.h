@@ -60,7 +60,11 @@ typedef enum sr_verb {
     SR_COPY_IN,     /* from `memory` */
     SR_FILL,        /* with `byte` */
     SR_LIST,        /* `runs` out */
-    SR_LIST_HOLDS   /* `holds` out */
+    SR_LIST_HOLDS,  /* `holds` out */
+    SR_PAGE_OUT,    /* of what is not locked */
+    SR_PREFETCH,    /* only the check, and a hold, `hold` out: the pages are fetched without the mutex */
+    SR_RESET,       /* what pages hold may be lost */
+    SR_UNDO_RESET   /* `is_whole` out */
 } sr_verb;
 
 typedef enum sr_answer {
@@ -77,7 +81,9 @@ typedef enum sr_answer {
     SR_WOULD_UNLOCK,   /* this system unlocks pages that become inaccessible */
     SR_STAYS_COMMITTED, /* large pages, and those of views, cannot be given back one by one */
     SR_NOT_ALLOWED,    /* more than the view was made with */
-    SR_NO_SUCH_HOLD
+    SR_NO_SUCH_HOLD,
+    SR_IS_LOCKED,
+    SR_NOT_PRIVATE     /* a view's contents are its section's */
 } sr_answer;
 
 typedef struct sr_request {
@@ -95,6 +101,7 @@ typedef struct sr_request {
     size_t run_count;
     sr_hold *holds;          /* a copy, to be freed */
     size_t hold_count;
+    int is_whole;            /* nothing was lost */
     /* on failure */
     sr_error error;
     size_t page;

@@ -15,6 +15,9 @@ sr_answer sr_do_unhold(sr_region *region, sr_request *request);
 sr_answer sr_do_copy(sr_region *region, sr_request *request);
 sr_answer sr_do_list(sr_region *region, sr_request *request);
 sr_answer sr_do_list_holds(sr_region *region, sr_request *request);
+sr_answer sr_do_page_out(sr_region *region, sr_request *request);
+sr_answer sr_do_prefetch(sr_region *region, sr_request *request);
+sr_answer sr_do_reset(sr_region *region, sr_request *request);
 
 /* A stretch of pages that are alike, inside a larger range. */
 typedef struct sr_stretch {

@@ -156,7 +156,7 @@ cdef class AddressSpace:
         The mutex is never held while the GIL is waited for: a fork takes both, the GIL first.
         """
         cdef sr_answer outcome
-        cdef bint is_short = request.verb != SR_LOCK and (
+        cdef bint is_short = request.verb not in (SR_LOCK, SR_PAGE_OUT) and (
             self.size <= FEW_PAGES * _page_size if request.verb == SR_RELEASE
             else request.size <= FEW_PAGES * _page_size)
         if is_short and sr_os_try_enter(self.region.mutex):

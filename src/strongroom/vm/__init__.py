@@ -5,6 +5,10 @@
     machine         page sizes, the working set, the lock limit
     query           what the system says of any address
     listing         what is mapped, here or in another process, page by page; books adds what strongroom knows
+    moving          pages that leave memory and come back, counted
+    paging          faults, page files, clustering
+    translation     where a page is: which frame of memory, which slot of a page file
+    layout          how the address space is divided
     mapping         sections, of files and of memory that processes share, and the views of them
     win32           the same by Windows' own names
 
@@ -18,6 +22,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 from strongroom._native import GRANULARITY, PAGE_SIZE, RegionAccess, SecureHandle
+from strongroom.vm.layout import Layout, layout
 from strongroom.vm.listing import Listing, pages, regions
 from strongroom.vm.machine import (
     LockLimit,
@@ -28,7 +33,9 @@ from strongroom.vm.machine import (
     working_set,
 )
 from strongroom.vm.mapping import MappedView, Section, create_section, find_view, map_file, open_section
+from strongroom.vm.moving import Moved, page_out, prefetch
 from strongroom.vm.pageinfo import PageInfo
+from strongroom.vm.paging import Clustering, Faults, PageFile, clustering, faults, page_files
 from strongroom.vm.protection import (
     EXECUTE,
     EXECUTE_READ,
@@ -46,6 +53,7 @@ from strongroom.vm.protection import (
 )
 from strongroom.vm.query import probe, query
 from strongroom.vm.region import Pages, Region, allocate, reserve
+from strongroom.vm.translation import Translation, translate
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -64,31 +72,44 @@ __all__ = [
     "READ_WRITE",
     "WRITE_COMBINE",
     "WRITE_COPY",
+    "Clustering",
+    "Faults",
+    "Layout",
     "Listing",
     "LockLimit",
     "MappedView",
+    "Moved",
+    "PageFile",
     "PageInfo",
     "Pages",
     "Region",
     "RegionAccess",
     "Section",
     "SecureHandle",
+    "Translation",
     "WorkingSet",
     "allocate",
+    "clustering",
     "create_section",
+    "faults",
     "find_view",
     "is_possible",
     "large_page_size",
+    "layout",
     "lock_limit",
     "map_file",
     "open_section",
+    "page_files",
+    "page_out",
     "pages",
+    "prefetch",
     "probe",
     "protection_name",
     "query",
     "regions",
     "reserve",
     "set_working_set",
+    "translate",
     "working_set",
 ]
 

@@ -6,6 +6,7 @@ from collections import namedtuple
 
 from strongroom import _native
 from strongroom._native import Locked, Protected, RegionAccess, SecureHandle
+from strongroom.vm.moving import PagedRegion
 from strongroom.vm.protection import READ_WRITE
 
 __all__ = ["Pages", "Region", "allocate", "reserve"]
@@ -32,7 +33,7 @@ class Pages(namedtuple("_Pages", "offset size protection locks")):
         return self.protection != 0
 
 
-class Region(_native.Region):
+class Region(PagedRegion):
     """Reserved address space whose pages are committed, protected and locked one by one.
 
     ``reserve`` and ``allocate`` make one; this is what they, and ``vm.win32``, ask for it.

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from strongroom import _native
-from strongroom.exceptions import AccessError
+from strongroom.exceptions import AccessError, SecuredError, UnsupportedError
 from strongroom.vm.mapping import MappedView
 from strongroom.vm.protection import protection_name
 from strongroom.vm.region import Region
@@ -14,8 +16,9 @@ from strongroom.vm.win32.regions import allocation_within, fail_unless_committed
 
 __all__ = ["VirtualAlloc", "VirtualFree", "VirtualProtect"]
 
-_KNOWN = c.MEM_COMMIT | c.MEM_RESERVE | c.MEM_RESET | c.MEM_TOP_DOWN | c.MEM_LARGE_PAGES
-_UNABLE = c.MEM_WRITE_WATCH | c.MEM_PHYSICAL | c.MEM_RESET_UNDO
+_RESETS = c.MEM_RESET | c.MEM_RESET_UNDO
+_KNOWN = c.MEM_COMMIT | c.MEM_RESERVE | _RESETS | c.MEM_TOP_DOWN | c.MEM_LARGE_PAGES
+_UNABLE = c.MEM_WRITE_WATCH | c.MEM_PHYSICAL
 
 #: What VirtualAlloc made, kept until VirtualFree, as Windows keeps it. Not by address: the moment one is released
 #: another thread may be given the same address. A set's own operations are atomic, so that no lock is needed, which a
@@ -41,8 +44,8 @@ def VirtualAlloc(lpAddress: int | None, dwSize: int, flAllocationType: int, flPr
         lpAddress: Where; NULL (None or 0) for anywhere. A reservation's is rounded down to 64 KiB; pages to be
             committed lie in one that is there already.
         dwSize: Bytes; whole pages are taken, all that the range touches.
-        flAllocationType: MEM_RESERVE, MEM_COMMIT or both, with MEM_TOP_DOWN or MEM_LARGE_PAGES; or MEM_RESET alone.
-            MEM_COMMIT with NULL does both.
+        flAllocationType: MEM_RESERVE, MEM_COMMIT or both, with MEM_TOP_DOWN or MEM_LARGE_PAGES; or MEM_RESET or
+            MEM_RESET_UNDO alone. MEM_COMMIT with NULL does both.
         flProtect: A PAGE_ constant, with or without one modifier.
 
     Returns:
@@ -54,10 +57,14 @@ def VirtualAlloc(lpAddress: int | None, dwSize: int, flAllocationType: int, flPr
             that is none, or one that private memory cannot have, a page that would become stricter than a
             SecureHandle or a View allows. ERROR_INVALID_ADDRESS (487): the range to reserve is taken, or that to commit
             is in no reservation. ERROR_NOT_ENOUGH_MEMORY (8): no more address space. ERROR_COMMITMENT_LIMIT (1455): no
-            more memory. ERROR_NOT_SUPPORTED (50): MEM_WRITE_WATCH, MEM_PHYSICAL, MEM_RESET_UNDO.
+            more memory. ERROR_BUSY (170): MEM_RESET_UNDO, and some of the contents may be lost. ERROR_NOACCESS (998):
+            MEM_RESET_UNDO of pages that cannot be written or are locked. ERROR_NOT_SUPPORTED (50): MEM_WRITE_WATCH,
+            MEM_PHYSICAL, and MEM_RESET_UNDO where the system has no such thing.
 
-    Platform notes: MEM_RESET keeps what is there, on every system. Unix refuses to commit only what is absurd, and what
-    is not there when it is touched ends the process.
+    Platform notes: MEM_RESET is ``Region.reset``. Where that refuses (locked, secured, a View, no such call here) it
+    keeps what is there, which is one way to say that it may be lost. MEM_RESET_UNDO tells as ``Region.undo_reset`` does
+    whether it was. Unix refuses to commit only what is absurd, and what is not there when it is touched ends the
+    process.
 
     Does not protect against: other code in this process that unmaps or protects the same pages.
 
@@ -69,9 +76,9 @@ def VirtualAlloc(lpAddress: int | None, dwSize: int, flAllocationType: int, flPr
     size = number(call, "dwSize", dwSize, 64)
     how, protection = number(call, "flAllocationType", flAllocationType), number(call, "flProtect", flProtect)
     is_unable = how & _UNABLE and not how & ~(_KNOWN | _UNABLE)
-    fail_unless(not is_unable, call, c.ERROR_NOT_SUPPORTED, "no write watches, physical pages or undone resets here")
-    is_known = not how & ~_KNOWN and how & (c.MEM_COMMIT | c.MEM_RESERVE | c.MEM_RESET)
-    is_known = is_known and (not how & c.MEM_RESET or how == c.MEM_RESET)
+    fail_unless(not is_unable, call, c.ERROR_NOT_SUPPORTED, "no write watches or physical pages here")
+    is_known = not how & ~_KNOWN and how & (c.MEM_COMMIT | c.MEM_RESERVE | _RESETS)
+    is_known = is_known and (not how & _RESETS or how in (c.MEM_RESET, c.MEM_RESET_UNDO))
     fail_unless(is_known, call, c.ERROR_INVALID_PARAMETER, f"allocation type {how:#x}")
     is_within = 0 < size <= c.ADDRESS_LIMIT - place
     fail_unless(is_within, call, c.ERROR_INVALID_PARAMETER, f"{size:,} bytes from {place:#x} on")
@@ -80,11 +87,23 @@ def VirtualAlloc(lpAddress: int | None, dwSize: int, flAllocationType: int, flPr
         _fail_unless_possible(call, protection)
         return _reserve(call, place, size, how, protection).address
     region, offset, size = allocation_within(call, place, size)
-    if how & c.MEM_COMMIT:  # a reset says that the contents may be lost; keeping them is one way to do that
+    if how & _RESETS:
+        _reset(call, region, offset, size, how == c.MEM_RESET_UNDO)
+    else:
         _fail_unless_possible(call, protection)
         with Translated(call, c.ERROR_COMMITMENT_LIMIT):
             region.commit(offset, size, protection)
     return region.address + offset
+
+
+def _reset(call: str, region: Region, offset: int, size: int, is_undone: bool) -> None:
+    with Translated(call):
+        if not is_undone:
+            with suppress(AccessError, SecuredError, BufferError, UnsupportedError):
+                region.reset(offset, size)
+            return
+        is_whole = region.undo_reset(offset, size)
+    fail_unless(is_whole, call, c.ERROR_BUSY, "some of what the pages held may be lost")
 
 
 def _reserve(call: str, place: int, size: int, how: int, protection: int) -> Region:
