@@ -45,16 +45,7 @@ cdef extern from "native/sr_os.h" nogil:
     void sr_os_enter(sr_mutex which)
     int sr_os_try_enter(sr_mutex which)
     void sr_os_leave(sr_mutex which)
-    ctypedef struct sr_span:
-        size_t start
-        size_t size
-        size_t allocation
-        unsigned state
-        unsigned protection
-        unsigned allocation_protection
-        unsigned type
     int sr_os_is_locked(void *address, size_t size)
-    int sr_os_query(size_t address, sr_span *span, sr_error *error)
     int sr_os_copy(void *to, const void *source, size_t size, sr_error *error)
     int sr_os_working_set(size_t *minimum, size_t *maximum, sr_error *error)
     int sr_os_set_working_set(size_t minimum, size_t maximum, sr_error *error)
@@ -81,11 +72,13 @@ cdef extern from "native/listing.h" nogil:
     int sr_listing_next(sr_listing *listing, sr_mapping *row)
 
 cdef extern from "native/sr_os_asking.h" nogil:
-    enum: SR_PAGES_RESIDENT, SR_PAGES_SWAPPED, SR_PAGES_EXCLUSIVE
+    enum: SR_PAGES_RESIDENT, SR_PAGES_SWAPPED, SR_PAGES_EXCLUSIVE, SR_PAGES_LOCKED, SR_PAGES_TELL_LOCKS
+    enum: SR_PAGES_SHARES_SHIFT
     ctypedef struct sr_page_run:
         uint64_t start, end
         unsigned kinds
     int sr_os_listing(int64_t pid, int is_detailed, char *buffer, size_t room, size_t *size, sr_error *error)
+    int sr_os_entry_at(size_t address, char *buffer, size_t room, size_t *size, sr_error *error)
     int sr_os_mapping_at(size_t address, sr_mapping *row, char *text, size_t room, sr_error *error)
     int sr_os_page_runs(int64_t pid, uint64_t start, uint64_t end, sr_page_run *runs, size_t room, size_t *count,
                         uint64_t *reached, sr_error *error)

@@ -5,8 +5,9 @@ import errno
 import pytest
 
 from strongroom import guarantees as words
+from strongroom._os.entries import Entry
 from strongroom.buffers import evidence, promises
-from strongroom.buffers.spans import Span, judge_spans
+from strongroom.buffers.spans import judge_spans
 from strongroom.exceptions import NO_SUCH_CALL
 
 PAGE = 0x1000
@@ -116,20 +117,20 @@ def test_secret_memory_that_was_not_read_back() -> None:
 
 # ---- Windows: VirtualQuery and QueryWorkingSetEx ----
 
-COMMIT, RESERVE, FREE, PRIVATE, MAPPED = 0x1000, 0x2000, 0x10000, 0x20000, 0x40000
+COMMIT, RESERVE, FREE, PRIVATE, MAPPED = "committed", "reserved", "free", "private", "mapped"
 
 
-def span(pages: int, count: int, state: int = COMMIT, protection: int = 2, kind: int = PRIVATE) -> Span:
+def span(pages: int, count: int, state: str = COMMIT, protection: int = 2, kind: str = PRIVATE) -> Entry:
     """Return VirtualQuery's answer for some pages of the block's reservation, the first with this number."""
     if state == FREE:
-        return BASE + pages * PAGE, count * PAGE, FREE, 1, 0, 0, 0
-    return BASE + pages * PAGE, count * PAGE, state, protection if state == COMMIT else 0, BASE, 1, kind
+        return Entry(BASE + pages * PAGE, count * PAGE, FREE, 0, 0, 0, "")
+    return Entry(BASE + pages * PAGE, count * PAGE, state, protection if state == COMMIT else 0, BASE, 1, kind)
 
 
 BELOW, PAGES, ABOVE = span(0, 1, RESERVE), span(1, 2), span(3, 1, RESERVE)
 
 
-def judged(spans: list[Span], locked: int = 2, steps: evidence.Steps = STEPS["windows"]) -> words.Guarantees:
+def judged(spans: list[Entry], locked: int = 2, steps: evidence.Steps = STEPS["windows"]) -> words.Guarantees:
     """Return what is made of such answers for two pages between guards."""
     answers = evidence.judge_steps(steps, False, 1.0, "windows")
     return judge_spans(spans, START, END, locked, 2, answers, 2.0)
@@ -188,7 +189,7 @@ def test_a_lock_that_was_refused_stays_refused() -> None:
         [BELOW, span(1, 3)],  # one span with the pages: readable
     ],
 )
-def test_a_missing_guard_is_seen(spans: list[Span]) -> None:
+def test_a_missing_guard_is_seen(spans: list[Entry]) -> None:
     """A neighbour that is accessible, free or not listed refutes GUARDED, on either side."""
     assert states(judged(spans))[GUARDED] == words.REFUSED
 
@@ -215,7 +216,7 @@ def test_shared_pages_are_not_called_absent_in_children() -> None:
         [BELOW, span(1, 1), span(2, 1, RESERVE), ABOVE],
     ],
 )
-def test_pages_that_are_not_listed_as_a_whole_verify_nothing(spans: list[Span]) -> None:
+def test_pages_that_are_not_listed_as_a_whole_verify_nothing(spans: list[Entry]) -> None:
     """Missing or decommitted pages leave what the calls said."""
     assert judged(spans) == evidence.judge_steps(STEPS["windows"], False, 1.0, "windows")
     assert words.VERIFIED not in states(judged(spans)).values()

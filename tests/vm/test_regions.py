@@ -19,8 +19,6 @@ from pages import PAGE, needs_fork, needs_proc
 from strongroom import _native, vm
 from strongroom.exceptions import SystemCallError
 
-pytestmark = needs_proc
-
 #: linux/mman.h and asm-generic/mman-common.h.
 DONTFORK, DONTDUMP, WIPEONFORK, MAP_DROPPABLE = 10, 16, 18, 0x08
 DETAILS = ("maps", "smaps", "pages")
@@ -42,6 +40,7 @@ def _letters(info: vm.PageInfo) -> str:
     return pages.LETTERS[info.protection] + ("s" if info.is_shared else "p")
 
 
+@needs_proc
 @pytest.mark.parametrize("detail", DETAILS)
 def test_everything_that_is_mapped(detail: str) -> None:
     """Row for row what the independent reader finds, for what has a name and so does not come and go meanwhile."""
@@ -104,6 +103,7 @@ def test_a_region_is_cut_where_our_books_change() -> None:
     ]
 
 
+@needs_proc
 def test_what_others_changed_is_the_systems_answer() -> None:
     """A page that other code opened, closed or unmapped shows as what it is."""
     with vm.reserve(6 * PAGE) as region:
@@ -123,6 +123,7 @@ def test_what_others_changed_is_the_systems_answer() -> None:
     ]
 
 
+@needs_proc
 def test_pages_are_what_was_touched(memory: mmap.mmap) -> None:
     """Written pages are resident and mapped once; one that was only read is everybody's zeros."""
     memory[2 * PAGE] = 1
@@ -142,6 +143,7 @@ def test_pages_are_what_was_touched(memory: mmap.mmap) -> None:
     ]
 
 
+@needs_proc
 @needs_fork
 def test_pages_that_a_child_has_too_are_not_mapped_once(memory: mmap.mmap) -> None:
     """After a fork a written page is shared until one of the two writes again."""
@@ -163,6 +165,7 @@ def test_pages_that_a_child_has_too_are_not_mapped_once(memory: mmap.mmap) -> No
         os.waitpid(child, 0)
 
 
+@needs_proc
 @pytest.mark.parametrize(
     ("advice", "field", "value"),
     [
@@ -182,6 +185,7 @@ def test_advice_is_seen(memory: mmap.mmap, advice: int | None, field: str, value
     assert (other.is_undumpable, other.in_child, other.is_locked, other.is_droppable) == (False, "copied", False, False)
 
 
+@needs_proc
 def test_locks_of_others_are_seen(memory: mmap.mmap) -> None:
     """``is_locked`` is the system's and counts anybody's lock; ``locks`` are strongroom's own."""
     at = observed.address_of(memory)
@@ -190,6 +194,7 @@ def test_locks_of_others_are_seen(memory: mmap.mmap) -> None:
     assert (info.is_locked, info.locks, info.secured, info.resident_size) == (True, 0, None, PAGE)
 
 
+@needs_proc
 def test_droppable_pages_are_seen() -> None:
     """Linux 6.11's MAP_DROPPABLE."""
     libc = ctypes.CDLL(None, use_errno=True)
@@ -203,6 +208,7 @@ def test_droppable_pages_are_seen() -> None:
         libc.munmap(ctypes.c_void_p(place), ctypes.c_size_t(PAGE))
 
 
+@needs_proc
 def test_files_and_shared_memory(tmp_path: Path) -> None:
     """Where in the file a row begins, rows that were cut included; shared memory is shared with children."""
     path = tmp_path / "a b\nc"
@@ -223,6 +229,7 @@ def test_files_and_shared_memory(tmp_path: Path) -> None:
     path.unlink()
 
 
+@needs_proc
 def test_gaps_of_a_range_are_free() -> None:
     """The runs of vm.pages are the whole range; the end of everything included."""
     with vm.reserve(4 * PAGE) as region:
@@ -241,22 +248,24 @@ def test_gaps_of_a_range_are_free() -> None:
     assert everything == 1 << 64
 
 
+@needs_proc
 def test_what_the_table_says_is_put_into_sizes(memory: mmap.mmap, monkeypatch: pytest.MonkeyPatch) -> None:
     """Swapped pages, by a table that is made up: where they are said to be, and nothing resident there."""
     at = observed.address_of(memory)
 
-    def runs(pid: int, start: int, end: int) -> list[tuple[int, int, bool, bool]]:
-        return [(at + PAGE, at + 3 * PAGE, False, False)] if start <= at < end else []
+    def runs(pid: int, start: int, end: int) -> list[tuple[int, int, bool, None, None]]:
+        return [(at + PAGE, at + 3 * PAGE, False, None, None)] if start <= at < end else []
 
     monkeypatch.setattr(_native, "page_runs", runs)
     found = [(info.size // PAGE, info.resident_size, info.swapped_size) for info in vm.pages(at, 4 * PAGE)]
     assert found == [(1, 0, 0), (2, 0, 2 * PAGE), (1, 0, 0)]
 
 
+@needs_proc
 def test_page_tables_that_may_not_be_read(memory: mmap.mmap, monkeypatch: pytest.MonkeyPatch) -> None:
     """The listing is still there, with smaps' own sizes, and says what could not be read."""
 
-    def refuse(pid: int, start: int, end: int) -> list[tuple[int, int, bool, bool]]:
+    def refuse(pid: int, start: int, end: int) -> list[tuple[int, int, bool, None, None]]:
         raise SystemCallError("open(/proc/PID/pagemap)", 13)
 
     memory[0] = 1
@@ -268,6 +277,7 @@ def test_page_tables_that_may_not_be_read(memory: mmap.mmap, monkeypatch: pytest
     assert any(row.resident_size for row in listing)
 
 
+@needs_proc
 def test_after_hardening_the_page_tables_are_closed() -> None:
     """Without privilege, and no longer dumpable: the same with the kernel's own refusal."""
     if os.getuid() != 0:
@@ -283,6 +293,7 @@ def test_after_hardening_the_page_tables_are_closed() -> None:
     """)
 
 
+@needs_proc
 def test_who_knows() -> None:
     """The system, strongroom's books, or an inference; for what nobody told nobody."""
     with vm.reserve(4 * PAGE) as region:
@@ -306,6 +317,7 @@ def test_who_knows() -> None:
         image.known_by("nothing")
 
 
+@needs_proc
 @pytest.mark.parametrize(
     "ask", [vm.regions, lambda: vm.regions(None, "smaps"), lambda: vm.pages(1 << 30, PAGE), lambda: vm.query(1 << 30)]
 )

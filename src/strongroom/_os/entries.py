@@ -19,7 +19,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["Entry", "in_order", "mapping", "path_at", "read", "record_of", "records", "unreadable", "with_images"]
+__all__ = ["Entry", "at", "in_order", "mapping", "path_at", "read", "record_of", "records", "unreadable", "with_images"]
 
 #: Pairs of readings of a process that changes meanwhile, until it is told as torn: as many as of Linux' text.
 _MOST_READS = 4
@@ -185,6 +185,17 @@ def read(pid: int, is_detailed: bool) -> tuple[list[Entry], bool]:
         if not is_torn and (before == after or _places(in_order(parse(before), call)[0]) == _places(entries)):
             return entries, False
     return entries, True
+
+
+def at(address: int) -> Entry | None:
+    """What is at an address of this process, where the system tells that by itself; None beyond user space.
+
+    Raises:
+        SystemCallError: The system refuses, or tells what nobody can read.
+    """
+    parse, _ = _parser()
+    found = parse(_native.entry_at(address))
+    return found[0] if found else None
 
 
 def _places(entries: list[Entry]) -> list[tuple[object, ...]]:

@@ -12,8 +12,8 @@ __all__ = [
     "KNOWS_RESERVATIONS",
     "KNOWS_SWAPPED_PAGES",
     "LISTS_TEXT",
+    "LOCKS_UNTOLD",
     "USER_END",
-    "at",
     "checked",
     "checked_process",
     "is_writable",
@@ -30,9 +30,10 @@ LISTS_TEXT = PLATFORM == "linux"
 #: Where the user half of the address space ends, as far as Linux hands it out unasked; arch/x86/include/asm/page_64.h.
 USER_END = 1 << 47
 
+#: Why a page that is in memory says nothing of locks and shares, where the system otherwise would.
+LOCKS_UNTOLD = "QueryWorkingSetEx, which on Windows tells of locks and shares, does not under Wine"
+
 _P = _native.PROTECTIONS
-_STATES = {0x1000: "committed", 0x2000: "reserved", 0x10000: "free"}
-_TYPES = {0x20000: "private", 0x40000: "mapped", 0x1000000: "image"}
 _WRITABLE = _P["READ_WRITE"] | _P["WRITE_COPY"] | _P["EXECUTE_READ_WRITE"] | _P["EXECUTE_WRITE_COPY"]
 #: What the letters of a listing do not tell apart.
 _SHOWN = {
@@ -47,7 +48,9 @@ _WHO_MAY = {
     "linux": "What is mapped by another user's process, or by one that shields itself (PR_SET_DUMPABLE), may be read "
     "with CAP_SYS_PTRACE. What everybody may read: the totals in /proc/{pid}/status (VmSize, VmRSS, VmLck, VmSwap), "
     "and stat, statm, cmdline, comm, limits.",
-    "windows": "Another user's process may be asked with SeDebugPrivilege, a protected one by nobody.",
+    "windows": "Another user's process, or one whose access list is closed, may be asked with SeDebugPrivilege (debug "
+    "programs), a protected one by nobody. What may be asked with less (PROCESS_QUERY_LIMITED_INFORMATION): the totals "
+    "of GetProcessMemoryInfo, and the program's name.",
     "darwin": "Another user's process may be asked by root, one of the system's own by nobody.",
     "freebsd": "Whom this one may not debug (p_candebug), root may ask.",
     "netbsd": "Another user's process may be asked by root.",
@@ -84,13 +87,6 @@ def shown(protection: int) -> int:
     if protection & _P["GUARD"]:
         return _P["NO_ACCESS"]
     return _SHOWN.get(protection, protection)
-
-
-def at(address: int) -> tuple[int, int, str, int, int, int, str]:
-    """Where the system is asked address by address: the first seven fields of a PageInfo."""
-    start, size, state, protection, allocation, allocation_protection, kind = _native.query(address)
-    committed = protection if state == 0x1000 else 0
-    return start, size, _STATES[state], committed, allocation, allocation_protection, _TYPES.get(kind, "")
 
 
 def refusal(error: SystemCallError, pid: int) -> Exception:

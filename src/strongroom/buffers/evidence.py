@@ -9,7 +9,7 @@ from strongroom import _native
 from strongroom import guarantees as words
 from strongroom._os import PLATFORM, procfs
 from strongroom.buffers.promises import STEP_OF, promised
-from strongroom.buffers.spans import Span, judge_spans
+from strongroom.buffers.spans import judge_spans
 from strongroom.buffers.unlocked import judge_ordinary, judge_stand_in, judge_unlocked
 from strongroom.exceptions import NO_SUCH_CALL, reason_of
 from strongroom.guarantees import Evidence, Guarantees
@@ -17,6 +17,8 @@ from strongroom.guarantees import Evidence, Guarantees
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from strongroom._os.entries import Entry
 
 __all__ = ["Steps", "collect", "judge_smaps", "judge_steps", "read_back"]
 
@@ -171,12 +173,16 @@ def _ask(start: int, end: int, steps: Steps, is_secretmem: bool) -> tuple[Guaran
     return answers, []
 
 
-def _spans(start: int, last: int) -> Iterator[Span]:
+def _spans(start: int, last: int) -> Iterator[Entry]:
     """Windows' answers from one address up to another and what lies there."""
+    from strongroom._os import entries  # no other system is asked like that
+
     while start <= last:
-        span = _native.query(start)
+        span = entries.at(start)
+        if span is None:
+            return  # the end of user space
         yield span
-        start = span[0] + span[1]
+        start = span.address + span.size
 
 
 class _UntilFork:

@@ -11,20 +11,21 @@ from __future__ import annotations
 from strongroom import guarantees as words
 from strongroom.guarantees import Evidence, Guarantees
 
-__all__ = ["Span", "judge_spans"]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from strongroom._os.entries import Entry
 
-#: As the native layer's ``query`` returns it: start, size, state, protection, allocation, its protection, type.
-Span = tuple[int, int, int, int, int, int, int]
+__all__ = ["judge_spans"]
 
-_COMMIT, _RESERVE, _PRIVATE, _NO_ACCESS = 0x1000, 0x2000, 0x20000, 0x01  # winnt.h
+_NO_ACCESS = 0x01  # winnt.h
 
 
-def _is_closed(span: Span) -> bool:
+def _is_closed(span: Entry) -> bool:
     """Whether nobody can touch these pages, and nobody else can be given them."""
-    return span[2] == _RESERVE or (span[2] == _COMMIT and span[3] == _NO_ACCESS)
+    return span.state == "reserved" or (span.state == "committed" and span.protection == _NO_ACCESS)
 
 
-def _lock(pages: list[Span], locked: int, count: int, now: float) -> Evidence:
+def _lock(pages: list[Entry], locked: int, count: int, now: float) -> Evidence:
     if any(_is_closed(span) for span in pages):
         source = "VirtualQuery: a page is inaccessible, which ends its lock (winerror.h, ERROR_WAS_UNLOCKED)"
         return Evidence(words.REFUSED, source, now)
@@ -38,7 +39,7 @@ def _lock(pages: list[Span], locked: int, count: int, now: float) -> Evidence:
 
 
 def judge_spans(
-    spans: list[Span], start: int, end: int, locked: int, count: int, answers: Guarantees, now: float
+    spans: list[Entry], start: int, end: int, locked: int, count: int, answers: Guarantees, now: float
 ) -> Guarantees:
     """What Windows bears out for the pages from ``start`` up to ``end``.
 
@@ -46,21 +47,21 @@ def judge_spans(
     ``answers`` is what the calls said.
     """
     found = Guarantees(answers)
-    pages = [span for span in spans if span[0] < end and span[0] + span[1] > start]
+    pages = [span for span in spans if span.address < end and span.address + span.size > start]
     reach = start
     for span in pages:
-        if span[0] > reach or span[2] != _COMMIT:
+        if span.address > reach or span.state != "committed":
             return found  # not there as a whole: somebody changed it while it was listed
-        reach = span[0] + span[1]
+        reach = span.address + span.size
     if reach < end:
         return found
     if found[words.LOCKED].state == words.REQUESTED:
         found[words.LOCKED] = _lock(pages, locked, count, now)
-    if all(span[6] == _PRIVATE for span in pages):
+    if all(span.type == "private" for span in pages):
         source = "VirtualQuery (memoryapi.h): MEM_PRIVATE, which no other process has, and there is no fork"
         found[words.NOT_IN_CHILD] = Evidence(words.VERIFIED, source, now)
-    below = any(span[0] < start <= span[0] + span[1] and _is_closed(span) for span in spans)
-    above = any(span[0] <= end < span[0] + span[1] and _is_closed(span) for span in spans)
+    below = any(span.address < start <= span.address + span.size and _is_closed(span) for span in spans)
+    above = any(span.address <= end < span.address + span.size and _is_closed(span) for span in spans)
     if below and above:
         source = "VirtualQuery (memoryapi.h): an inaccessible page below and above"
         found[words.GUARDED] = Evidence(words.VERIFIED, source, now)

@@ -10,7 +10,9 @@
 cdef enum:
     MAPS_ROOM = 3 << 15
     SMAPS_ROOM = 1 << 21
+    ENTRIES_ROOM = 3 << 16  # Windows leaves 64 KiB for the latest name
     PATH_ROOM = 4096  # PATH_MAX, the longest that the kernel writes for one mapping
+    ENTRY_ROOM = 64   # what Windows tells of pages, without a name; with the longest it is less than MAPS_ROOM
     RUNS_AT_A_TIME = 4096
     MOST_READS = 4    # of a listing that changes under the reader: then it is torn
 
@@ -227,7 +229,7 @@ def read_entries(int64_t pid, bint is_detailed):
     memset(&before, 0, sizeof(before))
     memset(&after, 0, sizeof(after))
     try:
-        _make_room(&before, MAPS_ROOM)
+        _make_room(&before, ENTRIES_ROOM)
         while after.room < before.room:
             _make_room(&after, before.room)
             _read_listing(pid, is_detailed, &before)
@@ -236,6 +238,30 @@ def read_entries(int64_t pid, bint is_detailed):
     finally:
         free(before.bytes)
         free(after.bytes)
+
+
+def entry_at(address):
+    """The same for the pages at one address of this process, where the system is asked like that.
+
+    Room for a name, which might come to lie at that very address, is made only for what has one.
+    """
+    cdef sr_error error
+    cdef Text told
+    cdef char nameless[ENTRY_ROOM]
+    cdef size_t place = _checked_number(address, "address")
+    cdef int answer = sr_os_entry_at(place, nameless, ENTRY_ROOM, &told.size, &error)
+    told.bytes = NULL
+    try:
+        if answer == 0:
+            return PyBytes_FromStringAndSize(nameless, told.size)
+        if answer == 1:
+            _make_room(&told, MAPS_ROOM)
+            answer = sr_os_entry_at(place, told.bytes, told.room, &told.size, &error)
+        if answer:
+            _raise(&error)
+        return PyBytes_FromStringAndSize(told.bytes, told.size)
+    finally:
+        free(told.bytes)
 
 
 def mapping_at(type record not None, address):
@@ -256,9 +282,13 @@ def mapping_at(type record not None, address):
 
 
 def page_runs(int64_t pid, uint64_t start, uint64_t end):
-    """``(start, end, is_resident, is_exclusive)`` of pages that are alike, in memory or in a page file: else neither."""
+    """``(start, end, is_resident, share_count, is_locked)`` of pages that are alike, in memory or in a page file.
+
+    What is in no run is in neither; ``None`` is what nobody told. Where locks are told there are runs of pages in neither.
+    """
     cdef sr_error error
     cdef size_t count, i
+    cdef unsigned kinds
     cdef uint64_t reached = start
     cdef int failed
     cdef list found = []
@@ -273,8 +303,10 @@ def page_runs(int64_t pid, uint64_t start, uint64_t end):
             if failed:
                 _raise(&error)
             for i in range(count):
-                found.append((runs[i].start, runs[i].end, (runs[i].kinds & SR_PAGES_RESIDENT) != 0,
-                              (runs[i].kinds & SR_PAGES_EXCLUSIVE) != 0))
+                kinds = runs[i].kinds
+                shares = kinds >> SR_PAGES_SHARES_SHIFT or (1 if kinds & SR_PAGES_EXCLUSIVE else None)
+                found.append((runs[i].start, runs[i].end, (kinds & SR_PAGES_RESIDENT) != 0, shares,
+                              (kinds & SR_PAGES_LOCKED) != 0 if kinds & SR_PAGES_TELL_LOCKS else None))
         return found
     finally:
         free(runs)

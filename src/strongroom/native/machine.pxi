@@ -1,14 +1,5 @@
-# What the machine and the system say of address space: spans, large pages, the working set; and of places for files. A
-# part of _native.pyx.
-
-
-def query(address):
-    """The system's own answer: ``(start, size, state, protection, allocation, allocation_protection, type)``."""
-    cdef sr_error error
-    cdef sr_span span
-    if sr_os_query(_checked_number(address, "address"), &span, &error):
-        _raise(&error)
-    return (span.start, span.size, span.state, span.protection, span.allocation, span.allocation_protection, span.type)
+# What the machine and the system say of address space: large pages, the working set; and of places for files. A part of
+# _native.pyx.
 
 
 def working_set():

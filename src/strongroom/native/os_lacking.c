@@ -80,7 +80,7 @@ int sr_os_punch(void *address, size_t size, sr_error *error)
     return lacking(error, "madvise(MADV_REMOVE)");
 }
 
-/* Elsewhere the one mapping is looked up among all of them, or asked for with sr_os_query(). */
+/* Elsewhere the one mapping is looked up among all of them, or asked for with sr_os_entry_at(). */
 int sr_os_mapping_at(uintptr_t address, sr_mapping *row, char *text, size_t room, sr_error *error)
 {
     (void)address;

@@ -13,6 +13,7 @@
 #define _NETBSD_SOURCE     /* NetBSD */
 #include "os_posix.h"
 #include "sr_os.h"
+#include "sr_os_asking.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -207,9 +208,11 @@ int sr_os_set_working_set(size_t minimum, size_t maximum, sr_error *error)
     return lacking(error, "SetProcessWorkingSetSize");
 }
 
-int sr_os_query(uintptr_t address, sr_span *span, sr_error *error)
+int sr_os_entry_at(uintptr_t address, char *buffer, size_t room, size_t *size, sr_error *error)
 {
     (void)address;
-    (void)span;
+    (void)buffer;
+    (void)room;
+    (void)size;
     return lacking(error, "VirtualQuery");
 }

@@ -233,19 +233,6 @@ int sr_os_set_working_set(size_t minimum, size_t maximum, sr_error *error)
     return outcome;
 }
 
-/* ---- asking ---- */
-
-int sr_os_query(uintptr_t address, sr_span *span, sr_error *error)
-{
-    MEMORY_BASIC_INFORMATION info;
-    if (VirtualQuery((void *)address, &info, sizeof info) == 0) {
-        return failed(error, "VirtualQuery");
-    }
-    *span = (sr_span){(uintptr_t)info.BaseAddress, info.RegionSize, (uintptr_t)info.AllocationBase, info.State,
-                      info.Protect, info.AllocationProtect, info.Type};
-    return 0;
-}
-
 /* ---- touching pages that may be forbidden ---- */
 
 int sr_os_copy(void *to, const void *from, size_t size, sr_error *error)

@@ -104,20 +104,6 @@ int sr_os_grow_lock_budget(size_t size, sr_error *error);
 /* Make the kernel refuse to release, move or protect a range, for as long as the process lives (Linux mseal). */
 int sr_os_seal(void *address, size_t size, sr_error *error);
 
-/* ---- asking ---------------------------------------------------------------------------------------------- */
-
-/* What the system says of the pages that begin with the one at `address` and are like it. */
-typedef struct sr_span {
-    uintptr_t start, size;
-    uintptr_t allocation;         /* where the reservation it belongs to begins */
-    unsigned state;               /* Windows' MEM_COMMIT 0x1000, MEM_RESERVE 0x2000, MEM_FREE 0x10000 */
-    unsigned protection, allocation_protection;
-    unsigned type;                /* Windows' MEM_PRIVATE 0x20000, MEM_MAPPED 0x40000, MEM_IMAGE 0x1000000 */
-} sr_span;
-
-/* Where the system answers with text (Linux: /proc/self/maps) it is asked above this layer: SR_UNSUPPORTED. */
-int sr_os_query(uintptr_t address, sr_span *span, sr_error *error);
-
 /* ---- touching pages that may be forbidden -------------------------------------------------------------- */
 
 /* Copy within this process through the kernel, which checks each page: one that may not be read or written is an

@@ -15,6 +15,10 @@
  * rows at all is an answer: a kernel's thread, a zombie. */
 int sr_os_listing(int64_t pid, int is_detailed, char *buffer, size_t room, size_t *size, sr_error *error);
 
+/* What of that there is for the pages at an address of this process, free ones included, where the system is asked
+ * address by address (Windows); nothing beyond user space. 1 if there is no room for the longest path. */
+int sr_os_entry_at(uintptr_t address, char *buffer, size_t room, size_t *size, sr_error *error);
+
 /* The mapping of this process that `address` lies in, or the next one above it; 1 if there is none. As in maps, but
  * without reading all of it (Linux 6.11); `path` and `path_size` of `row` are places in `text`. What the path has of
  * newlines is as it is. A path longer than `room` is an error. */
@@ -24,7 +28,10 @@ int sr_os_mapping_at(uintptr_t address, sr_mapping *row, char *text, size_t room
 enum {
     SR_PAGES_RESIDENT = 1 << 0,
     SR_PAGES_SWAPPED = 1 << 1,
-    SR_PAGES_EXCLUSIVE = 1 << 2 /* mapped once, by this process */
+    SR_PAGES_EXCLUSIVE = 1 << 2,  /* mapped once, by this process */
+    SR_PAGES_LOCKED = 1 << 3,     /* by whomever; */
+    SR_PAGES_TELL_LOCKS = 1 << 4, /* without this bit nobody told. With it a run may be in neither, too */
+    SR_PAGES_SHARES_SHIFT = 8     /* above: how many processes have the pages, 7 for more as well; 0 if nobody told */
 };
 
 typedef struct sr_page_run {

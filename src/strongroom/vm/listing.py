@@ -9,7 +9,7 @@ from strongroom._native import PAGE_SIZE
 from strongroom._os import entries, mappings
 from strongroom.exceptions import SystemCallError
 from strongroom.vm.books import merged
-from strongroom.vm.pageinfo import PageInfo, cut, free
+from strongroom.vm.pageinfo import PageInfo, cut, free, record
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -53,7 +53,13 @@ def read(pid: int, is_detailed: bool = False) -> tuple[list[PageInfo], bool]:
     except SystemCallError as error:
         raise mappings.refusal(error, pid) from None
     locks = None if pid else 0
-    return [PageInfo(*entry[:7], locks, None, *entry[7:]) for entry in told], is_torn
+    return [record(entry, locks) for entry in told], is_torn
+
+
+def read_at(address: int) -> PageInfo:
+    """What the system says is at an address of this process, where it is asked address by address."""
+    told = entries.at(address)
+    return free(address, _TOP, 0) if told is None else record(told, 0)
 
 
 def regions(pid: int | None = None, detail: str = "maps") -> Listing:
@@ -72,7 +78,7 @@ def regions(pid: int | None = None, detail: str = "maps") -> Listing:
         ValueError, TypeError: No process's number, another detail.
         ProcessLookupError: There is no such process.
         PermissionError: It is not this one's to look at; the message says what can be read all the same.
-        UnsupportedError: This version cannot ask this system (macOS, BSD, Windows).
+        UnsupportedError: This version cannot ask this system (macOS, BSD).
         SystemCallError: The system does not tell, or tells what nobody can read.
 
     Platform notes: Linux. 300 mappings take half a millisecond; ``"smaps"`` walks the page tables and takes
@@ -80,9 +86,14 @@ def regions(pid: int | None = None, detail: str = "maps") -> Listing:
     ``None``: ``"pages"`` tells. Kernel threads and zombies have no rows. After ``harden()`` an unprivileged process
     cannot read its own page tables; ``unread`` says so.
 
+    Windows tells reserved pages, modifiers and allocations of any process. With ``"smaps"`` and ``"pages"`` it is asked
+    about each committed page; which of the others are in a page file it does not tell, nor of dumps. A ``share_count``
+    of 7 is 7 or more. Under Wine nobody tells locks and shares, nor what is resident of other processes.
+
     Does not protect against: the answer being wrong a moment later.
 
-    Source: proc_pid_maps(5), proc_pid_smaps(5), proc_pid_pagemap(5), man-pages 6.10; VirtualQueryEx.
+    Source: proc_pid_maps(5), proc_pid_smaps(5), proc_pid_pagemap(5), man-pages 6.10; VirtualQueryEx, GetMappedFileName,
+    QueryWorkingSetEx.
 
     Version added: 0.1.
     """
@@ -92,9 +103,11 @@ def regions(pid: int | None = None, detail: str = "maps") -> Listing:
     rows, is_torn = read(number, detail != "maps")
     if number == 0:
         rows = merged(rows)
-    if detail != "pages":
-        return Listing._of(rows, number, detail, is_torn)
-    rows, unread = _by_pages(rows, number)
+    unread: tuple[str, ...] = ()
+    if detail == "pages":
+        rows, unread = _by_pages(rows, number)
+    elif detail == "smaps" and mappings.KNOWS_RESERVATIONS:
+        rows, unread = _by_sums(rows, number)
     return Listing._of(rows, number, detail, is_torn, unread)
 
 
@@ -116,7 +129,7 @@ def pages(address: int, size: int, *, pid: int | None = None) -> Listing:
 
     Platform notes: as ``regions`` with ``detail="pages"``: all of the process's smaps is read. A page of shared memory
     that is in swap does not show in the page tables: where a mapping has swapped pages of that kind, those that are
-    neither here nor there have ``None`` for ``swapped_size``.
+    neither here nor there have ``None`` for ``swapped_size``; on Windows all that are committed and not resident have.
 
     Does not protect against: the answer being wrong a moment later.
 
@@ -152,10 +165,31 @@ def _with_gaps(rows: list[PageInfo], start: int, end: int, locks: int | None) ->
         yield free(start, end, locks)
 
 
+def _by_sums(rows: list[PageInfo], pid: int) -> tuple[list[PageInfo], tuple[str, ...]]:
+    """The rows with what their pages add up to, where the system tells of pages only (Windows)."""
+    parts, unread = _by_pages(rows, pid)
+    if parts is rows:
+        return rows, unread
+    found, left = [], iter(parts)
+    for row in rows:
+        end, own = row.address + row.size, [next(left)]
+        while own[-1].address + own[-1].size < end:
+            own.append(next(left))
+        resident, swapped, shared = (_sum(told) for told in zip(*(part[14:17] for part in own), strict=True))
+        locked = own[0].is_locked if len({part.is_locked for part in own}) == 1 else None
+        found.append(PageInfo(*row[:14], resident, swapped, shared, row.proportional_size, locked, *row[19:]))
+    return found, unread
+
+
+def _sum(told: tuple[int | None, ...]) -> int | None:
+    known = [size for size in told if size is not None]
+    return sum(known) if len(known) == len(told) else None
+
+
 def _by_pages(rows: list[PageInfo], pid: int) -> tuple[list[PageInfo], tuple[str, ...]]:
     """The rows, cut into what is in memory, in a page file, and in neither."""
     found: list[PageInfo] = []
-    index = 0
+    index, tells_locks = 0, True
     while index < len(rows):  # rows without a gap between them are one question
         begin, end = index, rows[index].address
         while index < len(rows) and rows[index].address == end:
@@ -176,25 +210,33 @@ def _by_pages(rows: list[PageInfo], pid: int) -> tuple[list[PageInfo], tuple[str
                     found.append(_neither(row, at, run[0]))
                     at = run[0]
                 reach = min(run[1], last)
-                found.append(_placed(row, at, reach, run[2], run[3]))
+                found.append(_placed(row, at, reach, *run[2:]))
+                tells_locks = run[4] is not None
                 at = reach
                 if reach < run[1]:
                     break  # the rest of it is the next row's
                 run = next(runs, None)
             if at < last:
                 found.append(_neither(row, at, last))
-    return found, ()
+    return found, () if tells_locks or not mappings.KNOWS_RESERVATIONS else (mappings.LOCKS_UNTOLD,)
 
 
-def _placed(row: PageInfo, start: int, end: int, is_resident: bool, is_exclusive: bool) -> PageInfo:
+def _placed(
+    row: PageInfo, start: int, end: int, is_resident: bool, share_count: int | None, is_locked: bool | None
+) -> PageInfo:
     part, size = cut(row, start, end), end - start
-    places = (size, 0) if is_resident else (0, size)
-    return PageInfo(*part[:14], *places, *part[16:23], 1 if is_exclusive else None)
+    places = (size, 0) if is_resident else (0, size if mappings.KNOWS_SWAPPED_PAGES else None)
+    if is_locked is None:
+        return PageInfo(*part[:14], *places, *part[16:23], share_count)
+    shared = size if share_count is not None and share_count > 1 else 0
+    return PageInfo(*part[:14], *places, shared, part.proportional_size, is_locked, *part[19:23], share_count)
 
 
 def _neither(row: PageInfo, start: int, end: int) -> PageInfo:
     """Pages that the table says nothing of: as it does of shared memory that is in swap."""
     part = cut(row, start, end)
+    if mappings.KNOWS_RESERVATIONS and row.state == "reserved":
+        return PageInfo(*part[:14], 0, 0, 0, part.proportional_size, False, *part[19:])
     is_nowhere = row.swapped_size == 0 or (mappings.KNOWS_SWAPPED_PAGES and row.type == "private")
     swapped = 0 if is_nowhere else None
     return PageInfo(*part[:14], 0, swapped, *part[16:23], None)

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections import namedtuple
+from typing import TYPE_CHECKING
 
 from strongroom._os.mappings import KNOWS_RESERVATIONS, shown
 from strongroom.vm.protection import NO_ACCESS
 
+if TYPE_CHECKING:
+    from strongroom._os.entries import Entry
+
 __all__ = ["PageInfo", "cut", "free", "record"]
 
-_BASICS = 7  # the fields that Windows is asked for
+_BEFORE_OURS = 7  # fields that come before "locks" and "secured", which no system tells
 
 
 class PageInfo(
@@ -31,15 +35,17 @@ class PageInfo(
     READ_ONLY, READ_WRITE or 0, and ``None`` outside strongroom's regions.
 
     Of what is mapped: ``is_shared``, whether other processes see what is written; ``path``, the file's, with
-    ``" (deleted)"``, or the kernel's name for it such as ``"[heap]"``, empty where there is neither; ``file_offset`` in
-    bytes, ``device`` as (major, minor) and ``inode`` where there is a file.
+    ``" (deleted)"``, or the kernel's name for it such as ``"[heap]"``, empty where there is neither, on Windows a path
+    that begins with the volume's device; ``file_offset`` in bytes, ``device`` as (major, minor) and ``inode`` where
+    there is a file.
 
     From ``detail="smaps"`` on: ``resident_size``, ``swapped_size``, ``shared_size`` (resident in several processes) and
     ``proportional_size`` (each page divided by how many have it), in bytes; ``is_locked``, by whomever;
     ``is_droppable``; ``is_undumpable``, left out of core dumps; ``in_child``, what a forked child has: ``"copied"``,
     ``"shared"``, ``"zeros"`` or ``"absent"``; ``flags``, the kernel's own two-letter words for these and more.
 
-    From ``detail="pages"`` on: ``share_count``, 1 for resident pages that are mapped once; ``None`` for others.
+    From ``detail="pages"`` on: ``share_count``, 1 for resident pages that are mapped once; ``None`` for others, but on
+    Windows how many processes have them, 7 for more as well.
 
     Version added: 0.1.
     """
@@ -83,7 +89,8 @@ class PageInfo(
         Raises:
             ValueError: There is no such field.
 
-        Platform notes: Windows knows reservations, modifiers and allocations itself.
+        Platform notes: Windows knows reservations, modifiers and allocations itself; whether others see what is written
+        is inferred there from what the view was made with.
 
         Version added: 0.1.
         """
@@ -93,9 +100,13 @@ class PageInfo(
             return None
         if field in ("locks", "secured"):
             return "strongroom"
+        is_ours = self.secured is not None
+        if KNOWS_RESERVATIONS and field == "is_shared":
+            return "inferred"
+        if KNOWS_RESERVATIONS and field == "allocation_protection" and is_ours:
+            return "strongroom"
         if KNOWS_RESERVATIONS or self.state == "free":
             return "system"
-        is_ours = self.secured is not None
         if field == "state":
             # What is mapped and may be touched is committed; what may not be could be reserved as well.
             if shown(self.protection) not in (0, NO_ACCESS):
@@ -109,14 +120,14 @@ class PageInfo(
         return "inferred" if field == "type" and self.type == "image" else "system"
 
 
-def record(basics: tuple[int, int, str, int, int, int, str], locks: int | None) -> PageInfo:
-    """What is known where only the first fields are."""
-    return PageInfo(*basics, locks, *(None,) * (len(PageInfo._fields) - _BASICS - 1))
+def record(told: Entry, locks: int | None) -> PageInfo:
+    """What a system told, with the place for what our books know."""
+    return PageInfo._make((*told[:_BEFORE_OURS], locks, None, *told[_BEFORE_OURS:]))
 
 
 def free(address: int, end: int, locks: int | None) -> PageInfo:
     """A gap."""
-    return record((address, end - address, "free", 0, 0, 0, ""), locks)
+    return PageInfo(address, end - address, "free", 0, 0, 0, "", locks, *(None,) * 16)
 
 
 def cut(row: PageInfo, start: int, end: int) -> PageInfo:

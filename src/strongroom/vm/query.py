@@ -11,8 +11,8 @@ from strongroom._native import PAGE_SIZE
 from strongroom._os import mappings
 from strongroom.exceptions import DestroyedError, SystemCallError
 from strongroom.vm.books import Run, noted, runs_of
-from strongroom.vm.listing import read
-from strongroom.vm.pageinfo import PageInfo, cut, free, record
+from strongroom.vm.listing import read, read_at
+from strongroom.vm.pageinfo import PageInfo, cut, free
 from strongroom.vm.protection import GUARD, NO_ACCESS, READ_ONLY, READ_WRITE, protection_name
 
 __all__ = ["probe", "query"]
@@ -36,7 +36,7 @@ class _Look:
         self._runs: dict[_native.Region, list[Run]] = {}
         self._limit = _TOP
         if near is None:
-            self._mappings = [] if mappings.KNOWS_RESERVATIONS else read(0)[0]
+            self._mappings = [] if mappings.KNOWS_RESERVATIONS else read(0)[0]  # asked address by address there
         else:
             row = _nearest(near)
             self._mappings = [row]
@@ -53,7 +53,7 @@ class _Look:
     def at(self, address: int) -> PageInfo:
         """What the system says the pages from ``address`` on are."""
         if mappings.KNOWS_RESERVATIONS:
-            return record(mappings.at(address), 0)
+            return read_at(address)
         if address >= self._limit:
             raise _BeyondError
         index = bisect_right(self._ends, address)
@@ -115,7 +115,8 @@ def query(address: int) -> PageInfo:
 
     Platform notes: Linux since 6.11 is asked for one mapping, ten microseconds; before that, and for what may be a
     part of a program or library, ``/proc/self/maps`` is read, a fraction of a millisecond. What is mapped may have
-    changed by the time the answer is there. What ``pages`` and ``regions`` tell besides is ``None`` here.
+    changed by the time the answer is there. What ``pages`` and ``regions`` tell besides is ``None`` here. Windows is
+    asked by VirtualQuery, address by address.
 
     Source: VirtualQuery; PROCMAP_QUERY in linux/fs.h; proc_pid_maps(5), man-pages 6.10.
 
@@ -130,15 +131,10 @@ def query(address: int) -> PageInfo:
 def _query(look: _Look, address: int) -> PageInfo:
     address -= address % PAGE_SIZE
     region = _native.find_region(address)
-    if region is not None and not mappings.KNOWS_RESERVATIONS:
+    if region is not None:
         with suppress(DestroyedError):  # another thread has released it since
             return _query_region(look, region, address)
-    info = look.at(address)
-    if region is not None and mappings.KNOWS_RESERVATIONS:
-        with suppress(DestroyedError):
-            _, _, _, locks, secured = look.run_at(region, address)
-            return info._replace(locks=locks, secured=secured)
-    return info
+    return look.at(address)
 
 
 def probe(address: int, size: int, mode: int) -> bool:
