@@ -103,11 +103,6 @@ def comparison() -> tuple[int, dict[str, int], list[Any]]:
     return steps, seen, unexplained
 
 
-@pytest.mark.xfail(
-    needs.WINDOWS,
-    strict=True,
-    reason="on Windows reservations are made inaccessible: AllocationProtect is not the caller's",
-)
 def test_results_codes_and_queries_agree(comparison: tuple[int, dict[str, int], list[Any]]) -> None:
     """The same calls give the same results, error codes and VirtualQuery answers, but for the named deviations."""
     steps, _, unexplained = comparison
