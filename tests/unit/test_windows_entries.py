@@ -67,7 +67,7 @@ def by_reference(raw: bytes) -> list[tuple[Any, ...]] | None:
             continue
         if kind not in kinds or allocation > address or (length and kind == PRIVATE):
             return None
-        path = name.decode("utf-16-le", "surrogatepass") if name else None
+        path = name.decode("utf-16-le", "surrogatepass")
         is_shared = kind == MAPPED and not made_with & 0x88
         allowed = protection if state == COMMIT else 0
         found.append((address, size, words[state], allowed, allocation, made_with, kinds[kind], is_shared, path))
@@ -103,7 +103,7 @@ def test_recorded_rows() -> None:
     assert (image.is_shared, image.allocation_protection) == (False, P["EXECUTE_WRITE_COPY"])
     copied = [entry for entry in found if entry.type == "mapped" and not entry.is_shared]
     assert [entry.allocation_protection for entry in copied] == [P["WRITE_COPY"]] * len(copied)
-    assert any(entry.type == "mapped" and entry.is_shared and entry.path is None for entry in found)
+    assert any(entry.type == "mapped" and entry.is_shared and entry.path == "" for entry in found)
 
 
 def test_fields() -> None:
@@ -117,11 +117,11 @@ def test_fields() -> None:
     )
     assert compared(raw)
     assert [tuple(entry[:9]) for entry in parse(raw)] == [
-        (0x10000, 0x3000, "reserved", 0, 0x10000, 1, "private", False, None),
-        (0x13000, 0x1000, "committed", 0x104, 0x10000, 1, "private", False, None),
+        (0x10000, 0x3000, "reserved", 0, 0x10000, 1, "private", False, ""),
+        (0x13000, 0x1000, "committed", 0x104, 0x10000, 1, "private", False, ""),
         (0x14000, 0x2000, "free", 0, 0, 0, "", None, None),
         (0x20000, 0x1000, "committed", 4, 0x20000, 8, "mapped", False, "\\Device\\x\ud800"),
-        ((1 << 64) - 4096, 4096, "committed", 4, (1 << 64) - 4096, 4, "mapped", True, None),
+        ((1 << 64) - 4096, 4096, "committed", 4, (1 << 64) - 4096, 4, "mapped", True, ""),
     ]
     assert isinstance(parse(raw)[0], Entry)
     assert parse(b"") == []

@@ -89,7 +89,7 @@ def test_names_of_files(path: Path) -> None:
         assert [_within(vm.regions(), row.address, 1) for row in (file_row, bare_row)] == [[file_row], [bare_row]]
     assert (file_row.path or "").endswith("\\" + path.name)
     assert (file_row.path or "").startswith("\\")
-    assert (bare_row.path, bare_row.type, bare_row.is_shared) == (None, "mapped", True)
+    assert (bare_row.path, bare_row.type, bare_row.is_shared) == ("", "mapped", True)
     assert [file_row.known_by(field) for field in ("path", "is_shared", "type", "file_offset")] == [
         "system",
         "inferred",
@@ -140,6 +140,17 @@ def test_locks_and_shares(region: vm.Region) -> None:
     assert (locked.is_locked, other.is_locked, locked.shared_size, locked.share_count) == told
     assert vm.regions(None, "smaps").unread == UNREAD
     assert vm.regions(None, "pages").unread == UNREAD
+
+
+def test_more_runs_than_are_asked_for_at_once() -> None:
+    """Every second page of nine thousand: each is found, and nothing between them."""
+    with vm.allocate(9000 * PAGE) as region:
+        for page in range(0, 9000, 2):
+            region.write(page * PAGE, b"x")
+        rows = vm.pages(region.address, region.size)
+        assert [row.resident_size for row in rows] == [PAGE, 0] * 4500
+        (whole,) = _within(vm.regions(None, "smaps"), region.address, region.size)
+        assert whole.resident_size == 4500 * PAGE
 
 
 @on_windows

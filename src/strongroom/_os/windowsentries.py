@@ -28,14 +28,14 @@ _UNTOLD = (None,) * 13  # from the place in the file on
 def parse(raw: bytes) -> list[Entry]:
     """The rows, in the order in which they were told. What of them is in memory is not in it.
 
-    Only committed pages have a protection; what is free has no allocation and no type. Others see what is written to a
-    view unless that was mapped to be copied, as images are.
+    Only committed pages have a protection; what is free has no allocation, type and name. Others see what is written
+    to a view unless that was mapped to be copied, as images are.
 
     Raises:
         SystemCallError: It is none of this system's listings.
     """
     found: list[Entry] = []
-    names: dict[bytes, str | None] = {b"": None}
+    names: dict[bytes, str] = {}
     at, room, make = 0, len(raw), Entry._make
     while at < room:
         if room - at < _ROW.size:
@@ -54,13 +54,12 @@ def parse(raw: bytes) -> list[Entry]:
         name = raw[at - length : at]
         if name not in names:
             names[name] = name.decode("utf-16-le", "surrogatepass")
+        path: str | None = names[name]
         if is_free:
             allocation = made_with = 0
-            type_ = ""
+            type_, path = "", None
         if state != "committed":
             protection = 0
         is_shared = None if is_free else type_ == "mapped" and not made_with & _COPIED
-        found.append(
-            make((address, size, state, protection, allocation, made_with, type_, is_shared, names[name], *_UNTOLD))
-        )
+        found.append(make((address, size, state, protection, allocation, made_with, type_, is_shared, path, *_UNTOLD)))
     return found
