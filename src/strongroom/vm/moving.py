@@ -240,10 +240,14 @@ def _reason(start: int, pages: int) -> str:
         runs = _native.page_runs(0, start, start + pages * PAGE_SIZE)
     except SystemCallError:  # no such question here, or no right to ask it any more
         runs = []
-    resident = sum((end - begin) // PAGE_SIZE for begin, end, is_resident, _ in runs if is_resident)
-    alone = sum((end - begin) // PAGE_SIZE for begin, end, is_resident, is_once in runs if is_resident and is_once)
-    if resident and alone < resident:
-        return f"{resident - alone:,} of them are mapped by others too, as after a fork, or are the page of zeros"
+    # Linux tells pages that are mapped once from all others, Windows counts, mincore(2) does neither
+    others = sum(
+        (end - begin) // PAGE_SIZE
+        for begin, end, is_resident, shares, _ in runs
+        if is_resident and (shares is None if mappings.LISTS_TEXT else (shares or 1) > 1)
+    )
+    if others:
+        return f"{others:,} of them are mapped by others too, as after a fork, or are the page of zeros"
     if pagefiles.has_room() is False:
         return "there is no page file with room for private memory"
     return "the system kept them: pages that were touched only just now, or that it wants itself"
