@@ -2,15 +2,17 @@
 
 import mmap
 import os
+import time
+from pathlib import Path
 
 import pytest
 
 import observed
 import pages
-from children import succeed
+from children import Live, succeed
 from pages import PAGE, needs_proc
 from refusing import needs_injection
-from strongroom import vm
+from strongroom import _native, vm
 
 pytestmark = needs_proc
 
@@ -116,3 +118,26 @@ def test_terabytes_can_be_interrupted() -> None:
         assert (found.address - region.address, found.resident_size, found.size) == ({5 << 33}, 4096, 4096)
         assert before.size + found.size + after.size == {10 << 33}
     """)
+
+
+def test_a_process_that_begins_another_program_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between its listing and its page tables it maps other things: torn, for the pages are not those of the rows."""
+    runs = _native.page_runs
+    with Live("import mmap\nprint(1, flush=True)\ninput()\nprint(2, flush=True)\nos.execvp('cat', ['cat'])") as live:
+        live.line()
+        assert not vm.regions(live.pid, "pages").torn  # the control
+
+        def late(pid: int, start: int, end: int) -> object:
+            if not told:
+                told.append(pid)
+                live.go()
+                live.line()
+                while "python" in Path(f"/proc/{live.pid}/maps").read_text():
+                    time.sleep(0.001)
+            return runs(pid, start, end)
+
+        told: list[int] = []
+        monkeypatch.setattr(_native, "page_runs", late)
+        assert vm.regions(live.pid, "pages").torn
+        monkeypatch.undo()
+        assert not vm.pages(0, 1 << 47, pid=live.pid).torn

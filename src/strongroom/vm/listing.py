@@ -103,9 +103,11 @@ def regions(pid: int | None = None, detail: str = "maps") -> Listing:
     rows, is_torn = read(number, detail != "maps")
     if number == 0:
         rows = merged(rows)
+    listed = rows
     unread: tuple[str, ...] = ()
     if detail == "pages":
         rows, unread = _by_pages(rows, number)
+        is_torn = is_torn or _has_changed(listed, number)
     elif detail == "smaps" and mappings.KNOWS_RESERVATIONS:
         rows, unread = _by_sums(rows, number)
     return Listing._of(rows, number, detail, is_torn, unread)
@@ -143,16 +145,29 @@ def pages(address: int, size: int, *, pid: int | None = None) -> Listing:
     end = min(-(-(start + length) // PAGE_SIZE) * PAGE_SIZE, _TOP)
     start -= start % PAGE_SIZE
     number = mappings.checked_process(pid)
-    rows, is_torn = read(number, True)
+    listed, is_torn = read(number, True)
     rows = [
         cut(row, max(row.address, start), min(row.address + row.size, end))
-        for row in rows
+        for row in listed
         if row.address < end and start < row.address + row.size
     ]
     if number == 0:
         rows = merged(rows)
     rows, unread = _by_pages(rows, number)
+    is_torn = is_torn or _has_changed(listed, number, start, end)
     return Listing._of(_with_gaps(rows, start, end, None if number else 0), number, "pages", is_torn, unread)
+
+
+def _has_changed(rows: list[PageInfo], pid: int, start: int = 0, end: int = _TOP) -> bool:
+    """Whether something else is mapped there since: the pages were another program's, if the process has begun one.
+
+    Of this process it cannot be told: the records themselves are among what changes. Asked on Linux alone.
+    """
+
+    def found(rows: list[PageInfo]) -> list[tuple[object, ...]]:
+        return [row[:14] for row in rows if row.address < end and start < row.address + row.size]
+
+    return mappings.LISTS_TEXT and pid != 0 and found(rows) != found(read(pid)[0])
 
 
 def _with_gaps(rows: list[PageInfo], start: int, end: int, locks: int | None) -> Iterator[PageInfo]:
