@@ -97,6 +97,7 @@ cdef object _filled(type record, tuple values):
 cdef object _record_of(type record, const char *text, const sr_mapping *row, str path, tuple device, set images,
                        bint is_own):
     cdef object address = row.start, protection, inode = None, offset = None, flags = None, in_child = None, shared = None
+    cdef object proportional = None
     cdef bint has_flags = row.told >> SR_TOLD_FLAGS & 1, is_shared = row.letters[3] == c"s"
     cdef str kind = "private"
     protection = _ALLOWED[(row.letters[0] == c"r") | (row.letters[1] == c"w") << 1 | (row.letters[2] == c"x") << 2]
@@ -116,11 +117,14 @@ cdef object _record_of(type record, const char *text, const sr_mapping *row, str
     resident = _size_told(row, SR_TOLD_RESIDENT, SR_TOLD_SHARED_HUGE)
     if resident is not None:
         resident += row.sizes[<int>SR_TOLD_PRIVATE_HUGE]
+    if row.told >> SR_TOLD_PROPORTIONAL & 1 and row.sizes[<int>SR_TOLD_SHARED_HUGE] == 0:
+        # Pages of hugetlbfs are not in it. Of those that others map too nobody says how many do.
+        proportional = row.sizes[<int>SR_TOLD_PROPORTIONAL] + row.sizes[<int>SR_TOLD_PRIVATE_HUGE]
     return _filled(record, (
         address, row.end - row.start, "committed", protection, address, protection, kind, 0 if is_own else None, None,
         is_shared, path, offset, device, inode, resident,
         row.sizes[<int>SR_TOLD_SWAPPED] if row.told >> SR_TOLD_SWAPPED & 1 else None, shared,
-        row.sizes[<int>SR_TOLD_PROPORTIONAL] if row.told >> SR_TOLD_PROPORTIONAL & 1 else None,
+        proportional,
         (row.flags & SR_FLAG_LOCKED) != 0 if has_flags else None,
         (row.flags & SR_FLAG_DROPPABLE) != 0 if has_flags else None,
         (row.flags & SR_FLAG_UNDUMPABLE) != 0 if has_flags else None, in_child, flags, None))
