@@ -64,7 +64,7 @@ _ANONYMOUS = (0, 1, 3)  # FreeBSD's KVME_TYPE_NONE, _DEFAULT, _SWAP
 _VNODE, _GUARD = 2, 9  # KVME_TYPE_VNODE, on NetBSD too, and FreeBSD's KVME_TYPE_GUARD
 _ATTRIBUTES_VALID = 1  # KF_ATTR_VALID
 _OBJECT, _COPIED, _HOLE, _CONCEALED = 1, 4, 0x10, 0x100  # OpenBSD's KVE_ET_OBJ and others
-#: MAP_INHERIT_SHARE and others. OpenBSD's header has other numbers for them (KVE_INH_COPY), and its kernel not.
+#: MAP_INHERIT_SHARE and others. OpenBSD's headers have a second set (KVE_INH_SHARE); no number is in both as another.
 _INHERITED = {0: "shared", 1: "copied", 2: "absent"}
 _IN_NETBSD = {**_INHERITED, 4: "zeros"}
 _IN_OPENBSD = {**_INHERITED, 3: "zeros", 0x10: "copied", 0x20: "absent", 0x30: "zeros"}

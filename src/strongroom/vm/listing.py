@@ -78,7 +78,6 @@ def regions(pid: int | None = None, detail: str = "maps") -> Listing:
         ValueError, TypeError: No process's number, another detail.
         ProcessLookupError: There is no such process.
         PermissionError: It is not this one's to look at; the message says what can be read all the same.
-        UnsupportedError: This version cannot ask this system (macOS, BSD).
         SystemCallError: The system does not tell, or tells what nobody can read.
 
     Platform notes: Linux. 300 mappings take half a millisecond; ``"smaps"`` walks the page tables and takes
@@ -90,10 +89,14 @@ def regions(pid: int | None = None, detail: str = "maps") -> Listing:
     about each committed page; which of the others are in a page file it does not tell, nor of dumps. A ``share_count``
     of 7 is 7 or more. Under Wine nobody tells locks and shares, nor what is resident of other processes.
 
+    macOS and the BSDs tell less (docs/vm/known.md), and of sizes with ``"maps"`` already what they tell at all. Which
+    pages are in memory they tell of this process alone (mincore), OpenBSD of none: ``unread``. NetBSD lists at most
+    929 mappings. Compiled and parsed from fixtures; not run there.
+
     Does not protect against: the answer being wrong a moment later.
 
     Source: proc_pid_maps(5), proc_pid_smaps(5), proc_pid_pagemap(5), man-pages 6.10; VirtualQueryEx, GetMappedFileName,
-    QueryWorkingSetEx.
+    QueryWorkingSetEx; sys/proc_info.h (macOS), kinfo_getvmmap(3) (FreeBSD), sysctl(7) (NetBSD), sysctl(2) (OpenBSD).
 
     Version added: 0.1.
     """
@@ -135,7 +138,7 @@ def pages(address: int, size: int, *, pid: int | None = None) -> Listing:
 
     Does not protect against: the answer being wrong a moment later.
 
-    Source: proc_pid_pagemap(5), ioctl_pagemap_scan(2), man-pages 6.10; QueryWorkingSetEx.
+    Source: proc_pid_pagemap(5), ioctl_pagemap_scan(2), man-pages 6.10; QueryWorkingSetEx; mincore(2).
 
     Version added: 0.1.
     """

@@ -39,10 +39,11 @@ class PageInfo(
     that begins with the volume's device; ``file_offset`` in bytes, ``device`` as (major, minor) and ``inode`` where
     there is a file.
 
-    From ``detail="smaps"`` on: ``resident_size``, ``swapped_size``, ``shared_size`` (resident in several processes) and
-    ``proportional_size`` (each page divided by how many have it), in bytes; ``is_locked``, by whomever;
-    ``is_droppable``; ``is_undumpable``, left out of core dumps; ``in_child``, what a forked child has: ``"copied"``,
-    ``"shared"``, ``"zeros"`` or ``"absent"``; ``flags``, the kernel's own two-letter words for these and more.
+    From ``detail="smaps"`` on, on macOS and the BSDs always: ``resident_size``, ``swapped_size``, ``shared_size``
+    (resident in several processes) and ``proportional_size`` (each page divided by how many have it), in bytes;
+    ``is_locked``, by whomever; ``is_droppable``; ``is_undumpable``, left out of core dumps; ``in_child``, what a forked
+    child has: ``"copied"``, ``"shared"``, ``"zeros"`` or ``"absent"``; ``flags``, Linux' own two-letter words for these
+    and more.
 
     From ``detail="pages"`` on: ``share_count``, 1 for resident pages that are mapped once; ``None`` for others, but on
     Windows how many processes have them, 7 for more as well.
@@ -90,7 +91,7 @@ class PageInfo(
             ValueError: There is no such field.
 
         Platform notes: Windows knows reservations, modifiers and allocations itself; whether others see what is written
-        is inferred there from what the view was made with.
+        is inferred there from what the view was made with. docs/vm/known.md has who knows what on each system.
 
         Version added: 0.1.
         """

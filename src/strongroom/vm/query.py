@@ -110,13 +110,12 @@ def query(address: int) -> PageInfo:
 
     Raises:
         ValueError, TypeError: No address.
-        UnsupportedError: This version cannot ask this system (macOS, BSD).
         SystemCallError: The system does not tell: without ``/proc``, or without a descriptor to read it.
 
     Platform notes: Linux since 6.11 is asked for one mapping, ten microseconds; before that, and for what may be a
     part of a program or library, ``/proc/self/maps`` is read, a fraction of a millisecond. What is mapped may have
     changed by the time the answer is there. What ``pages`` and ``regions`` tell besides is ``None`` here. Windows is
-    asked by VirtualQuery, address by address.
+    asked by VirtualQuery, address by address; macOS and the BSDs for all mappings, among which it is looked up.
 
     Source: VirtualQuery; PROCMAP_QUERY in linux/fs.h; proc_pid_maps(5), man-pages 6.10.
 
@@ -150,7 +149,7 @@ def probe(address: int, size: int, mode: int) -> bool:
 
     Raises:
         ValueError, TypeError: No range, another mode.
-        UnsupportedError: As for ``query``.
+        SystemCallError: As for ``query``.
 
     Does not protect against: the answer being wrong a moment later. Only ``secure()`` makes it last, and only for pages
     of a region.

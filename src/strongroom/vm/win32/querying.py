@@ -54,8 +54,7 @@ def VirtualQuery(
     Raises:
         TypeError: An lpBuffer of another type, integers that are none.
         Win32Error: ERROR_BAD_LENGTH (24): dwLength is less than that. ERROR_INVALID_PARAMETER (87): an address outside
-            user space. ERROR_NOACCESS (998): lpBuffer is NULL. ERROR_NOT_SUPPORTED (50): this version cannot ask this
-            system (macOS, BSD).
+            user space. ERROR_NOACCESS (998): lpBuffer is NULL.
 
     Platform notes: elsewhere than on Windows the system is asked, and strongroom knows modifiers, reserved pages and
     allocations of its own regions and views only.
