@@ -12,12 +12,13 @@ import sys
 import traceback
 from collections.abc import Sequence
 
+from strongroom.cli import map as map_command
 from strongroom.cli import prove
 from strongroom.cli.codes import OWN_ERROR
 
 __all__ = ["OWN_ERROR", "main", "parser"]
 
-_COMMANDS = (prove,)
+_COMMANDS = (prove, map_command)
 
 
 def parser() -> argparse.ArgumentParser:

@@ -34,16 +34,17 @@ class Text:
     columns: int = 1
 
 
-def painter(stream: TextIO, environment: Mapping[str, str] | None = None) -> Paint:
+def painter(stream: TextIO, environment: Mapping[str, str] | None = None, codes: Mapping[str, str] = _CODES) -> Paint:
     """Return a function that colours text for this stream, or leaves it alone.
 
     Plain unless the stream is a terminal; plain if NO_COLOR is set to anything (no-color.org) or TERM is "dumb".
+    ``codes`` are the styles and the numbers of their escape sequences.
     """
     environment = os.environ if environment is None else environment
     is_plain = bool(environment.get("NO_COLOR")) or environment.get("TERM") == "dumb" or not stream.isatty()
 
     def paint(words: str, style: str) -> str:
-        return words if is_plain or style not in _CODES else f"\x1b[{_CODES[style]}m{words}\x1b[0m"
+        return words if is_plain or style not in codes else f"\x1b[{codes[style]}m{words}\x1b[0m"
 
     return paint
 
