@@ -1,5 +1,6 @@
 """The command line of map: forms, exit codes, files, and processes that may not be seen."""
 
+import io
 import json
 import os
 import stat
@@ -280,6 +281,17 @@ def test_a_reader_that_leaves_is_no_crash() -> None:
     assert process.stderr.read() == b""
     process.stderr.close()
     assert process.wait(30) == cli.OWN_ERROR
+
+
+@pytest.mark.usefixtures("made_up")
+def test_an_ascii_terminal_is_no_question(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a terminal without our dots there are others."""
+    stream = io.TextIOWrapper(io.BytesIO(), encoding="ascii", write_through=True)
+    monkeypatch.setattr("sys.stdout", stream)
+    assert cli.main(["map", "self"]) == 0
+    told = stream.buffer.getvalue().decode()
+    assert "?" not in told
+    assert "IIIIIiiii.HHHHHH" in told
 
 
 def test_a_status_of_anybody() -> None:

@@ -4,7 +4,6 @@ import contextlib
 import glob
 import json
 import os
-import pwd
 import shutil
 import signal
 import subprocess
@@ -137,6 +136,8 @@ def test_postgresql(folder: Path) -> None:
     programs = _postgres()
     options: dict[str, Any] = {}
     if os.getuid() == 0:  # which it refuses to run as
+        import pwd  # not there where these tests are skipped
+
         try:
             user = pwd.getpwnam("postgres")
         except KeyError:

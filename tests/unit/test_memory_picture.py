@@ -4,6 +4,7 @@ import io
 import re
 import textwrap
 import time
+from typing import Any
 
 import pytest
 
@@ -178,6 +179,16 @@ def test_places_are_where_they_are() -> None:
     assert "".join(cell.char for cell in line.cells) == "aaAAW"
 
 
+@pytest.mark.parametrize(("swapped_pages", "letters"), [(0, "MMmmm"), (5, "MMmmm"), (8, "MWWWW"), (12, "MWWWW")])
+def test_shared_memory_in_swap_stands_out(swapped_pages: int, letters: str) -> None:
+    """Its page tables do not say which page is in swap, smaps how many: where it is most of them, all show it."""
+    told: dict[str, Any] = {"type": "mapped", "is_shared": True}
+    whole = row(0, 16 * PAGE, resident_size=4 * PAGE, swapped_size=swapped_pages * PAGE, **told)
+    places = [row(0, 4 * PAGE, **told), row(4 * PAGE, 12 * PAGE, resident_size=0, swapped_size=None, **told)]
+    (line,) = picture.lines_of(account([whole], places=places), 80)
+    assert "".join(cell.char for cell in line.cells) == letters
+
+
 @pytest.mark.parametrize("count", [1, 2, 50, 5_000])
 @pytest.mark.parametrize("per_line", [1, 27, 64, 180])
 def test_pictures_have_an_end(count: int, per_line: int) -> None:
@@ -249,6 +260,31 @@ def test_another_users_process() -> None:
           VmLck         32 KiB  locked
     """)
     assert "\n".join(terminal.report_lines(made, 80, PLAIN)) + "\n" == terminal.picture(made, 80, PLAIN)
+
+
+@pytest.mark.parametrize(
+    ("encoding", "expected_line"),
+    [
+        ("utf-8", "  55d0c0ba9000  IIIIIiiii·HHHHHHWWWWWh ⋯ 41.4 TiB free"),
+        ("latin-1", "  55d0c0ba9000  IIIIIiiii·HHHHHHWWWWWh ... 41.4 TiB free"),
+        ("ascii", "  55d0c0ba9000  IIIIIiiii.HHHHHHWWWWWh ... 41.4 TiB free"),
+        ("no such", "  55d0c0ba9000  IIIIIiiii.HHHHHHWWWWWh ... 41.4 TiB free"),
+    ],
+)
+def test_terminals_without_the_signs(encoding: str, expected_line: str) -> None:
+    """Where a terminal has no such dot another stands there: a question mark would mean that something is not told."""
+    text = terminal.spoken(terminal.picture(account(rows.service()), 80, PLAIN), encoding)
+    assert expected_line in text.splitlines()
+    assert ("more; . is a gap." in text) == (expected_line.count("·") == 0)
+
+
+def test_long_addresses_stay_in_their_column() -> None:
+    """Where somebody asked for addresses beyond 47 bits every line makes room for them."""
+    made = account([row(PAGE, PAGE), row(0x1FF_0000_0000_0000, PAGE)])
+    text = terminal.picture(made, 40, PLAIN)
+    assert "  000000000001000  A ⋯" in text or "  000000000001000  A\n" in text
+    assert "  1ff000000000000  A\n" in text
+    assert max(map(len, text.splitlines())) <= 40
 
 
 def test_a_process_without_memory() -> None:

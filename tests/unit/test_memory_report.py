@@ -172,3 +172,9 @@ def test_what_must_be_said_of_the_reading() -> None:
         "locked": "0",
         "secret": "unknown",
     }
+
+
+def test_whose_memory_it_is() -> None:
+    """Name, number and user, as far as they are known."""
+    assert account([]).title == "vault, process 4242, user 997 (this command itself)"
+    assert account([], name=None, user=None, is_self=False).title == "process 4242"

@@ -56,7 +56,8 @@ def show(account: memory.Account, arguments: argparse.Namespace, code: int) -> N
         for line in terminal.report_lines(account, width, paint, has_addresses=has_addresses):
             sys.stdout.write(line + "\n")
     else:
-        sys.stdout.write(terminal.picture(account, width, paint, has_addresses=has_addresses))
+        text = terminal.picture(account, width, paint, has_addresses=has_addresses)
+        sys.stdout.write(terminal.spoken(text, sys.stdout.encoding or "ascii"))
 
 
 def as_object(

@@ -232,9 +232,9 @@ class Account:
     @property
     def title(self) -> str:
         """Whose memory it is, in one line that is safe to show."""
-        name = visible(self.name) if self.name else "process"
+        name = f"{visible(self.name)}, " if self.name else ""
         user = f", user {visible(self.user)}" if self.user else ""
-        return f"{name}, process {self.pid}{user}" + (" (this command itself)" if self.is_self else "")
+        return f"{name}process {self.pid}{user}" + (" (this command itself)" if self.is_self else "")
 
     @cached_property
     def seen(self) -> list[Seen]:

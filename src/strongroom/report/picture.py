@@ -79,7 +79,10 @@ class _Item(NamedTuple):
 
 
 def _segments(places: Iterable[vm.PageInfo]) -> Iterator[tuple[int, int, str]]:
-    """Start, end, and whether it is here, swapped, neither or not told. Shares are laid from the left."""
+    """Start, end, and whether it is here, swapped, neither, away (one of these two) or not told.
+
+    Shares are laid from the left.
+    """
     for row in places:
         start, end = row.address, row.address + row.size
         if row.resident_size is None:
@@ -87,7 +90,8 @@ def _segments(places: Iterable[vm.PageInfo]) -> Iterator[tuple[int, int, str]]:
             continue
         here = min(start + row.resident_size, end)
         gone = min(here + (row.swapped_size or 0), end)
-        for low, high, where in ((start, here, "here"), (here, gone, "swapped"), (gone, end, "neither")):
+        rest = "neither" if row.swapped_size is not None else "away"
+        for low, high, where in ((start, here, "here"), (here, gone, "swapped"), (gone, end, rest)):
             if low < high:
                 yield low, high, where
 
@@ -99,16 +103,16 @@ class _Places:
         self._rest = _segments(places)
         self._now = next(self._rest, None)
 
-    def within(self, start: int, end: int) -> tuple[int, int, int]:
-        """Bytes in memory, in swap, and not told."""
-        found = {"here": 0, "swapped": 0, "neither": 0, "?": 0}
+    def within(self, start: int, end: int) -> tuple[int, int, int, int]:
+        """Bytes in memory, in swap, away, and not told."""
+        found = {"here": 0, "swapped": 0, "neither": 0, "away": 0, "?": 0}
         while self._now is not None and self._now[0] < end:
             low, high, where = self._now
             found[where] += max(0, min(high, end) - max(low, start))
             if high > end:
                 break
             self._now = next(self._rest, None)
-        return found["here"], found["swapped"], found["?"]
+        return found["here"], found["swapped"], found["away"], found["?"]
 
 
 def _stretches(seen: Sequence[Seen]) -> Iterator[tuple[list[_Item], int]]:
@@ -135,6 +139,11 @@ def _stretches(seen: Sequence[Seen]) -> Iterator[tuple[list[_Item], int]]:
         yield items, 0
 
 
+def _is_mostly_swapped(row: vm.PageInfo) -> bool:
+    """Whether most of what a region has elsewhere is in swap: of shared memory page tables do not say where."""
+    return 2 * (row.swapped_size or 0) > row.size - (row.resident_size or 0)
+
+
 def _cell(parts: Sequence[tuple[_Item, int, int, int]], seen: Sequence[Seen], places: _Places) -> Cell:
     """One cell for parts of items: each with the bytes that are shown here, from and to, and how much of the cell."""
     shares: dict[str, int] = {}
@@ -149,7 +158,9 @@ def _cell(parts: Sequence[tuple[_Item, int, int, int]], seen: Sequence[Seen], pl
             letter = one.letter
             if letter in MARKS:
                 marks += letter
-            in_memory, gone, untold = places.within(start, end)
+            in_memory, gone, away, untold = places.within(start, end)
+            if away and _is_mostly_swapped(one.row):
+                gone += away
             here, swapped, unknown = here + in_memory, swapped + gone, unknown + untold
         shares[letter] = shares.get(letter, 0) + share
         first.setdefault(letter, item.region)

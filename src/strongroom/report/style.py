@@ -37,7 +37,7 @@ dd.zero{font-weight:400}
 .notes p{margin:0}.notes p+p{margin-top:6px}
 .map{overflow-x:auto;font:600 12px/20px var(--mono);padding:2px}
 .row{display:flex;align-items:center;min-width:max-content;height:27px}
-.at{width:116px;flex:none;color:var(--soft);font-weight:400}
+.at{min-width:116px;padding-right:12px;flex:none;color:var(--soft);font-weight:400}
 .gap{color:var(--soft);padding-left:10px;white-space:nowrap;font-weight:400}
 .cells,.bar{display:flex}
 .p{display:block;height:22px;line-height:22px;border-radius:3px;overflow:hidden;text-decoration:none;white-space:pre;

@@ -6,7 +6,7 @@ In: an ``Account``, a width, something that colours. Out: text. Colour adds noth
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from operator import itemgetter
 
@@ -15,11 +15,11 @@ from strongroom.report.picture import Cell, Line, is_told, lines_of
 from strongroom.report.table import Paint
 from strongroom.report.words import size_text, visible
 
-__all__ = ["CODES", "MIN_WIDTH", "draw", "picture", "report_lines"]
+__all__ = ["CODES", "MIN_WIDTH", "draw", "picture", "report_lines", "spoken"]
 
 MIN_WIDTH = 40
 _WIDE = 72  # from here on the legend has all its columns
-_DIGITS = 12  # of an address in user space, as far as today's systems hand it out
+_LEAST_DIGITS = 12  # of an address in user space, as far as systems hand it out unasked
 
 #: Colours by letter: in memory (filled), and not (letters only). The terminal's own sixteen, so that they suit its
 #: theme.
@@ -37,15 +37,30 @@ CODES = {
 }  # fmt: skip
 
 
+def _digits(addresses: Iterable[int]) -> int:
+    return max(_LEAST_DIGITS, len(f"{max(addresses, default=0):x}"))
+
+
+def spoken(text: str, encoding: str) -> str:
+    """The text for a terminal that lacks some of our own signs, where a ? in their place would mean something else."""
+    for sign, substitute in (("·", "."), ("⋯", "...")):
+        try:
+            sign.encode(encoding)
+        except (UnicodeError, LookupError):
+            text = text.replace(sign, substitute)
+    return text
+
+
 def draw(lines: Sequence[Line], width: int, paint: Paint, *, has_addresses: bool = True) -> str:
     """The picture alone, for a terminal."""
     knows = is_told(lines)
-    margin = f"  {'':{_DIGITS}}  " if has_addresses else "  "
+    digits = _digits(line.address for line in lines)
+    margin = f"  {'':{digits}}  " if has_addresses else "  "
     text = []
     for line in lines:
         label = margin
         if has_addresses:
-            label = f"  {paint(f'{line.address:0{_DIGITS}x}', 'dim')}  "
+            label = f"  {paint(f'{line.address:0{digits}x}', 'dim')}  "
         cells = "".join(_painted(line.cells, paint, knows=knows))
         free = f"⋯ {size_text(line.gap)} free" if has_addresses else "⋯ free"
         if not line.gap:
@@ -130,7 +145,7 @@ def picture(account: Account, width: int, paint: Paint, *, has_addresses: bool =
         return "".join(line + "\n" for line in text)
     if text[-1]:
         text.append("")
-    margin = _DIGITS + 4 if has_addresses else 2
+    margin = _digits(one.row.address for one in account.seen) + 4 if has_addresses else 2
     lines = lines_of(account, width - margin)
     text += draw(lines, width, paint, has_addresses=has_addresses).splitlines()
     text += [paint(line, "dim") for line in _wrapped(" ".join(_explained(lines)), width)] + [""]
@@ -143,11 +158,12 @@ def picture(account: Account, width: int, paint: Paint, *, has_addresses: bool =
 
 def region_lines(account: Account, paint: Paint, *, has_addresses: bool = True) -> Iterator[str]:
     """A line for each region, ending in its name: for ``grep``, and never cut."""
-    address = f"{'address':<{_DIGITS}}  " if has_addresses else ""
+    digits = _digits(one.row.address for one in account.seen)
+    address = f"{'address':<{digits}}  " if has_addresses else ""
     titles = f"{'size':>10}  {'':4}  {'resident':>10} {'swapped':>10}  {'what':<8} name"
     yield paint(address + titles, "dim")
     for row, base, marks, _ in account.seen:
-        address = f"{row.address:0{_DIGITS}x}  " if has_addresses else ""
+        address = f"{row.address:0{digits}x}  " if has_addresses else ""
         resident, swapped = (
             "unknown" if size is None else size_text(size) for size in (row.resident_size, row.swapped_size)
         )
