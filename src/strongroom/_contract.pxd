@@ -30,6 +30,7 @@ cdef extern from "native/sr_os.h" nogil:
         SR_PLACE_EXACT
         SR_PLACE_TOP_DOWN
     ctypedef enum sr_mutex:
+        SR_MUTEX_WINDOWS
         SR_MUTEX_REGIONS
     sr_protection sr_os_resting_protection()
     int sr_os_is_lock_limit(const sr_error *error)
@@ -297,6 +298,34 @@ cdef extern from "native/pagemap.h" nogil:
         unsigned locks
         unsigned protection
 
+cdef extern from "native/store.h" nogil:
+    ctypedef enum sr_store_kind:
+        SR_STORE_SECRETMEM
+        SR_STORE_LOCKED
+        SR_STORE_AWE
+    ctypedef struct sr_physical:
+        sr_store_kind kind
+        size_t page_count
+    ctypedef struct sr_store:
+        sr_physical native
+        size_t shown_count
+        void *owner
+        int is_ended
+    ctypedef struct sr_pane:
+        sr_store *store
+        size_t page
+    ctypedef struct sr_window:
+        sr_pane *panes
+    ctypedef struct sr_store_run:
+        size_t first
+        size_t count
+    sr_store *sr_store_make(sr_store_kind kind, size_t page_count, void *owner, sr_error *error)
+    int sr_store_end(sr_store *store, sr_error *error)
+    void sr_store_let_go(sr_store *store)
+    int sr_store_is_ours(const sr_store *store)
+    int sr_window_is_ours(const sr_window *window)
+    size_t sr_panes_alike(const sr_pane *panes, size_t first, size_t end)
+
 cdef extern from "native/region.h" nogil:
     ctypedef enum sr_hold_kind:
         SR_HOLD_VIEW
@@ -315,6 +344,7 @@ cdef extern from "native/region.h" nogil:
         SR_KIND_PRIVATE
         SR_KIND_LARGE
         SR_KIND_MAPPED
+        SR_KIND_WINDOW
     ctypedef struct sr_region:
         char *address
         sr_region_kind kind
@@ -323,6 +353,7 @@ cdef extern from "native/region.h" nogil:
         sr_hold *holds
         size_t hold_count
         sr_mutex mutex
+        sr_window *window
     ctypedef enum sr_verb:
         SR_COMMIT
         SR_DECOMMIT
@@ -337,6 +368,7 @@ cdef extern from "native/region.h" nogil:
         SR_FILL
         SR_LIST
         SR_LIST_HOLDS
+        SR_MAP_PAGES
         SR_PAGE_OUT
         SR_PREFETCH
         SR_RESET
@@ -355,6 +387,10 @@ cdef extern from "native/region.h" nogil:
         SR_WOULD_UNLOCK
         SR_STAYS_COMMITTED
         SR_NOT_ALLOWED
+        SR_IS_WINDOW
+        SR_IS_PARENTS
+        SR_STORE_RELEASED
+        SR_SHOWN_ELSEWHERE
         SR_NO_SUCH_HOLD
         SR_IS_LOCKED
         SR_NOT_PRIVATE
@@ -375,11 +411,15 @@ cdef extern from "native/region.h" nogil:
         size_t run_count
         sr_hold *holds
         size_t hold_count
+        sr_store *store
+        const sr_store_run *store_runs
         int is_whole
         sr_error error
         size_t page
         unsigned found
         sr_hold held
+        size_t store_page
+    int sr_region_reserve_window(sr_region *region, size_t page_count, sr_error *error)
     int sr_region_reserve(
         sr_region *region, size_t page_count, sr_place place, void *wish, size_t alignment, sr_error *error)
     int sr_region_reserve_large(sr_region *region, size_t page_count, unsigned protection, sr_error *error)

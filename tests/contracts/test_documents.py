@@ -18,7 +18,7 @@ from strongroom.buffers import planning, waiting
 PAGES_WITH_PYTHON = [
     *("README.md", "docs/buffers.md", "docs/ends.md", "docs/policy.md", "docs/pydantic.md"),
     *("docs/secret.md", "docs/tutorial.md", "docs/unlocked.md", "docs/vm/README.md", "docs/vm/files.md"),
-    *("docs/vm/paging.md", "docs/vm/win32.md"),
+    *("docs/vm/paging.md", "docs/vm/physical.md", "docs/vm/win32.md"),
 ]
 
 

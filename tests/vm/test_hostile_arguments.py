@@ -37,6 +37,7 @@ RIGHT: dict[str, dict[str, object]] = {
     "page_files": {},
     "clustering": {},
     "layout": {},
+    "window": {"size": SIZE},
     "large_page_size": {},
     "lock_limit": {},
     "working_set": {},
@@ -69,8 +70,8 @@ RIGHT: dict[str, dict[str, object]] = {
     "Region.release": {},
 }
 CASES = [(call, argument) for call, right in RIGHT.items() for argument in right]
-#: Sections have their own: test_hostile_sections.py.
-OTHERS = {"create_section", "open_section", "map_file"}
+#: Sections have their own, test_hostile_sections.py; so has physical memory, of which a size that fits would be had.
+OTHERS = {"create_section", "open_section", "map_file", "physical"}
 #: Right after all: what it does is somebody else's test, and lasts.
 FINE = {("Region.secure", "permanent", "True")}
 

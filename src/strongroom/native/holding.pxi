@@ -15,7 +15,8 @@ cdef class RegionAccess(Use):
         DestroyedError: On entering, if the region was released.
         BufferError: On leaving, if a buffer was kept; the message names what kept it.
 
-    Platform notes: in a forked child a View that the parent had goes on, over the child's copy of the pages.
+    Platform notes: in a forked child a View that the parent had goes on, over the child's copy of the pages; of a
+    window, whose pages are not there, it raises ``ForkedError``.
 
     Does not protect against: other code unmapping or protecting the pages; a touch then is a fault.
 
@@ -65,6 +66,13 @@ cdef class RegionAccess(Use):
             raise BufferError(
                 f"a buffer of this region was kept past the block that viewed it: {keepers}. The pages can neither be "
                 "given back nor made more restrictive until that is released.")
+
+    cdef int require_open(self) except -1:
+        Use.require_open(self)
+        if self.region.region.kind == SR_KIND_WINDOW and (
+                self.region.region.window == NULL or not sr_window_is_ours(self.region.region.window)):
+            raise ForkedError("this View was made before a fork: its physical pages are not in this child")
+        return 0
 
     cdef void let_go(self) noexcept:
         cdef sr_request request

@@ -4,6 +4,7 @@
 #include "live.h"
 #include "sr_os_backing.h"
 #include "sr_os_signals.h"
+#include "store.h"
 
 #include <string.h>
 
@@ -55,6 +56,7 @@ static void forget_all_in_child(void)
         }
     }
     sr_os_private_forget();
+    sr_stores_forget();
     live = NULL;
     walks = enders[1] = enders[2] = 0; /* those were threads of the parent's */
     owner = sr_os_process_id();

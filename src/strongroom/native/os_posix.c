@@ -164,7 +164,8 @@ int sr_os_is_lock_limit(const sr_error *error)
     if (strcmp(error->call, "mlock") == 0) {
         return error->code == ENOMEM || error->code == EPERM || error->code == EAGAIN;
     }
-    return strcmp(error->call, "mmap(secretmem)") == 0 && error->code == EAGAIN;
+    int is_secret = strcmp(error->call, "mmap(secretmem)") == 0 || strcmp(error->call, "mremap(secretmem)") == 0;
+    return is_secret && error->code == EAGAIN;
 }
 
 /* A volatile pointer to memset is not enough on its own (a compiler may test it against memset and inline);

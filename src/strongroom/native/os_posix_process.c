@@ -70,7 +70,9 @@ typedef struct padded_mutex {
 #define SIXTEEN_MUTEXES EIGHT_MUTEXES, EIGHT_MUTEXES
 
 /* Each one named: on macOS an initialized mutex is not all zeros. */
-static padded_mutex mutexes[] = {ONE_MUTEX, ONE_MUTEX, EIGHT_MUTEXES, SIXTEEN_MUTEXES, SIXTEEN_MUTEXES};
+static padded_mutex mutexes[] = {
+    ONE_MUTEX, ONE_MUTEX, EIGHT_MUTEXES, ONE_MUTEX, SIXTEEN_MUTEXES, SIXTEEN_MUTEXES,
+};
 _Static_assert(sizeof mutexes / sizeof mutexes[0] == SR_MUTEX_COUNT, "one initializer for each mutex");
 static void (*run_in_parent)(void), (*run_in_child)(void);
 

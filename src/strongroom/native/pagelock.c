@@ -108,6 +108,9 @@ static sr_answer lock_range(sr_region *region, sr_request *request)
 sr_answer sr_do_lock(sr_region *region, sr_request *request)
 {
     size_t end = request->first + request->count;
+    if (region->kind == SR_KIND_WINDOW) {
+        return SR_IS_WINDOW;
+    }
     sr_answer outcome = sr_require(region, request, request->first, request->count, SR_READ_ONLY);
     for (size_t page = request->first; outcome == SR_DONE && page < end;) {
         sr_stretch part = sr_stretch_at(region, page, end);

@@ -1,7 +1,7 @@
 # Why a region refused, in words. A part of _native.pyx.
 
 _VERBS = ("commit", "decommit", "release", "protect", "lock", "unlock", "secure", "unsecure", "read", "write", "fill",
-          "query", "query", "page_out", "prefetch", "reset", "undo_reset")
+          "query", "query", "map", "page_out", "prefetch", "reset", "undo_reset")
 
 
 cdef object _refused_reservation(sr_error *error, size_t size, address):
@@ -32,6 +32,8 @@ cdef object _refusal(AddressSpace region, sr_answer outcome, sr_request *request
         return MemoryError()
     if outcome == SR_IS_RELEASED:
         return DestroyedError(f"{verb}: this {region.noun()} was released")
+    if outcome == SR_NOT_COMMITTED and region.region.kind == SR_KIND_WINDOW:
+        return AccessError(f"{where} shows nothing: map() pages there first")
     if outcome == SR_NOT_COMMITTED:
         return AccessError(f"{where} is reserved, not committed: commit() it first")
     if outcome == SR_FORBIDDEN:
@@ -48,6 +50,13 @@ cdef object _refusal(AddressSpace region, sr_answer outcome, sr_request *request
     if outcome == SR_WOULD_UNLOCK:
         return AccessError(
             f"{where} is locked, and this system unlocks pages that become inaccessible: unlock() first")
+    if outcome >= SR_IS_WINDOW and outcome <= SR_SHOWN_ELSEWHERE:
+        return _refused_by_window(outcome, verb, request)
+    if outcome == SR_NOT_ALLOWED and region.region.kind == SR_KIND_WINDOW:
+        return AccessError(f"{verb}: physical pages are READ_WRITE, READ_ONLY or NO_ACCESS, not "
+                           f"{protection_name(request.protection)}")
+    if outcome == SR_NOT_ALLOWED and request.verb == SR_MAP_PAGES:
+        return AccessError("map: this is no window: vm.window() makes one")
     if outcome == SR_NOT_ALLOWED:
         return AccessError(
             f"{verb}: a {protection_name(region.allocation_protection)} view cannot become "
@@ -62,6 +71,20 @@ cdef object _refusal(AddressSpace region, sr_answer outcome, sr_request *request
         what = "the pages of a view" if region.region.kind == SR_KIND_MAPPED else "large pages"
         return UnsupportedError(f"{what} are committed until all of them are given back: release() it")
     return AccessError(f"{verb}: there is no such hold on this region")
+
+
+cdef object _refused_by_window(sr_answer outcome, str verb, sr_request *request):
+    if outcome == SR_IS_PARENTS:
+        return ForkedError(f"{verb}: this window was made before a fork: its pages are not in this child")
+    if outcome == SR_STORE_RELEASED:
+        return DestroyedError(f"{verb}: these physical pages were released")
+    if outcome == SR_SHOWN_ELSEWHERE:
+        return AccessError(
+            f"{verb}: page {request.store_page:,} is shown already, in another place or window, or was named twice: a page "
+            "is in one place at a time, unmap() it there")
+    if request.verb == SR_LOCK:
+        return AccessError("lock: a window shows physical pages, which are never paged out anyway")
+    return UnsupportedError(f"{verb}: the pages of a window come with map(), and go with unmap()")
 
 
 cdef object _failure(AddressSpace region, str verb, sr_request *request):
@@ -85,10 +108,13 @@ cdef object _failure(AddressSpace region, str verb, sr_request *request):
             "sandboxes); without permanent, secure() holds against every call through strongroom")
     if request.verb >= SR_PAGE_OUT:
         return _not_moved(verb, &request.error, request.size)
-    if request.verb == SR_LOCK:
+    if request.verb == SR_LOCK or (request.verb == SR_MAP_PAGES and sr_os_is_lock_limit(&request.error)):
         refused = _host.refusal(call, code, sr_os_is_lock_limit(&request.error), request.size)
         if region.region.kind != SR_KIND_MAPPED or type(refused) is not SystemCallError:
             return refused
+    if request.verb == SR_MAP_PAGES and code != ENOMEM:
+        return SystemCallError(call, code, f"{verb} of {request.size:,} bytes: other code has closed a descriptor of the "
+                               "store, or unmapped pages of it or of the window")
     return SystemCallError(
         call, code, f"{verb} of {request.size or region.size:,} bytes: memory, or the number of mappings (sysctl "
         "vm.max_map_count), may have run out, or other code has unmapped pages of it"

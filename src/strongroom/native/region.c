@@ -5,6 +5,7 @@
 #include "region_verbs.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -89,6 +90,29 @@ void sr_region_adopt(sr_region *region, void *address, size_t page_count, unsign
     sr_pagemap_change(&region->pages, 0, page_count, SR_CHANGE_PROTECTION, protection);
 }
 
+int sr_region_reserve_window(sr_region *region, size_t page_count, sr_error *error)
+{
+    void *address;
+    sr_error ignored;
+    size_t size = page_count * sr_os_page_size();
+    assert(size / sr_os_page_size() == page_count);
+    if (sr_os_window_reserve(size, &address, error) != 0) {
+        return -1;
+    }
+    sr_window *window = sr_window_begin(address, page_count);
+    if (window == NULL) {
+        (void)sr_os_release(address, size, &ignored);
+        *error = (sr_error){"malloc", ENOMEM};
+        return -1;
+    }
+    begin(region, address, sr_os_page_size(), page_count);
+    region->kind = SR_KIND_WINDOW;
+    region->allowed = SR_NO_ACCESS | SR_READ_ONLY | SR_READ_WRITE; /* what Windows allows physical pages */
+    region->window = window;
+    region->mutex = SR_MUTEX_WINDOWS;
+    return 0;
+}
+
 void sr_region_end(sr_region *region)
 {
     sr_pagemap_end(&region->pages);
@@ -103,6 +127,12 @@ void sr_region_end(sr_region *region)
 static void arrive_in_child(sr_region *region)
 {
     size_t kept = 0;
+    if (region->kind == SR_KIND_WINDOW) { /* nothing is there but what keeps others out */
+        region->hold_count = 0;
+        sr_pagemap_change(&region->pages, 0, region->pages.page_count, SR_CHANGE_DECOMMIT, 0);
+        region->generation = sr_generation();
+        return;
+    }
     for (size_t i = 0; i < region->hold_count; i++) {
         sr_hold_kind kind = region->holds[i].kind;
         if (kind != SR_HOLD_SECURE && kind != SR_HOLD_CALL) {
@@ -115,6 +145,12 @@ static void arrive_in_child(sr_region *region)
     region->generation = sr_generation();
 }
 
+/* What a child can do with a window of its parent's: end it, and what was begun with it, and read the books. */
+static int needs_pages(sr_verb verb)
+{
+    return verb != SR_RELEASE && verb != SR_UNHOLD && verb != SR_LIST && verb != SR_LIST_HOLDS;
+}
+
 sr_answer sr_region_do(sr_region *region, sr_request *request)
 {
     request->runs = NULL;
@@ -125,6 +161,9 @@ sr_answer sr_region_do(sr_region *region, sr_request *request)
     }
     if (region->generation != sr_generation()) {
         arrive_in_child(region);
+    }
+    if (region->kind == SR_KIND_WINDOW && !sr_window_is_ours(region->window) && needs_pages(request->verb)) {
+        return SR_IS_PARENTS;
     }
     switch (request->verb) {
     case SR_COMMIT: return sr_do_commit(region, request);
@@ -144,6 +183,7 @@ sr_answer sr_region_do(sr_region *region, sr_request *request)
     case SR_PREFETCH: return sr_do_prefetch(region, request);
     case SR_RESET:
     case SR_UNDO_RESET: return sr_do_reset(region, request);
+    case SR_MAP_PAGES: return sr_do_map_pages(region, request);
     }
     assert(!"a verb outside the enumeration");
     return SR_FAILED;

@@ -1,5 +1,6 @@
 /* Regions: reserved address space whose pages are reserved or committed, and what may be done to them when. A mapped
- * view of a section is one too, all of it committed, with a limit to what its pages may become.
+ * view of a section is one too, all of it committed, with a limit to what its pages may become; and a window, whose pages
+ * are a store's where it shows some, and reserved elsewhere.
  *
  * The layers, from below: sr_os.h makes the system calls, pagemap.h remembers each page's state, this file decides.
  * Every verb is one sr_region_do() under the region's mutex: check, then system calls, then write down. If any call
@@ -17,6 +18,7 @@
 
 #include "pagemap.h"
 #include "sr_os.h"
+#include "store.h"
 
 typedef enum sr_hold_kind {
     SR_HOLD_VIEW,
@@ -32,7 +34,7 @@ typedef struct sr_hold {
     sr_hold_kind kind;
 } sr_hold;
 
-typedef enum sr_region_kind { SR_KIND_PRIVATE, SR_KIND_LARGE, SR_KIND_MAPPED } sr_region_kind;
+typedef enum sr_region_kind { SR_KIND_PRIVATE, SR_KIND_LARGE, SR_KIND_MAPPED, SR_KIND_WINDOW } sr_region_kind;
 
 typedef struct sr_region {
     char *address;     /* NULL once released */
@@ -45,6 +47,7 @@ typedef struct sr_region {
     sr_mutex mutex;
     sr_region_kind kind;
     unsigned allowed;  /* the protections and modifiers that its pages may have */
+    sr_window *window; /* of SR_KIND_WINDOW: what its pages show */
 } sr_region;
 
 typedef enum sr_verb {
@@ -61,6 +64,7 @@ typedef enum sr_verb {
     SR_FILL,        /* with `byte` */
     SR_LIST,        /* `runs` out */
     SR_LIST_HOLDS,  /* `holds` out */
+    SR_MAP_PAGES,   /* in a window: `store_runs` of `store`, in order, SR_READ_WRITE; with no store nothing, reserved */
     SR_PAGE_OUT,    /* of what is not locked */
     SR_PREFETCH,    /* only the check, and a hold, `hold` out: the pages are fetched without the mutex */
     SR_RESET,       /* what pages hold may be lost */
@@ -81,6 +85,10 @@ typedef enum sr_answer {
     SR_WOULD_UNLOCK,   /* this system unlocks pages that become inaccessible */
     SR_STAYS_COMMITTED, /* large pages, and those of views, cannot be given back one by one */
     SR_NOT_ALLOWED,    /* more than the view was made with */
+    SR_IS_WINDOW,      /* what nobody does with physical pages: commit, decommit, lock */
+    SR_IS_PARENTS,     /* a window, in a child: its pages are not there */
+    SR_STORE_RELEASED, /* or in a child */
+    SR_SHOWN_ELSEWHERE, /* `store_page` is in this or another window already */
     SR_NO_SUCH_HOLD,
     SR_IS_LOCKED,
     SR_NOT_PRIVATE     /* a view's contents are its section's */
@@ -102,11 +110,14 @@ typedef struct sr_request {
     sr_hold *holds;          /* a copy, to be freed */
     size_t hold_count;
     int is_whole;            /* nothing was lost */
+    sr_store *store;
+    const sr_store_run *store_runs; /* of `count` pages altogether */
     /* on failure */
     sr_error error;
     size_t page;
     unsigned found;
     sr_hold held;
+    size_t store_page;
 } sr_request;
 
 /* Reserve `page_count` pages. `alignment` is a multiple of a page, or 0; more than the system's granularity only where
@@ -120,6 +131,10 @@ int sr_region_reserve_large(sr_region *region, size_t page_count, unsigned prote
 /* Take over a view of a section that was just mapped: `page_count` pages, all of them committed with `protection`, and
  * never to become anything that is not in `allowed`. Releasing it unmaps it. */
 void sr_region_adopt(sr_region *region, void *address, size_t page_count, unsigned protection, unsigned allowed);
+
+/* Reserve `page_count` pages of address space in which pages of stores can be shown. `error` with the call "malloc" is
+ * no heap. */
+int sr_region_reserve_window(sr_region *region, size_t page_count, sr_error *error);
 
 /* Do what is asked, with the region's mutex held. */
 sr_answer sr_region_do(sr_region *region, sr_request *request);

@@ -108,6 +108,9 @@ static sr_answer change_protection(sr_region *region, sr_request *request)
 
 sr_answer sr_do_commit(sr_region *region, sr_request *request)
 {
+    if (region->kind == SR_KIND_WINDOW) {
+        return SR_IS_WINDOW;
+    }
     sr_answer outcome = sr_require_free(region, request, request->protection);
     if (outcome != SR_DONE) {
         return outcome;
@@ -148,7 +151,7 @@ sr_answer sr_do_protect(sr_region *region, sr_request *request)
 sr_answer sr_do_decommit(sr_region *region, sr_request *request)
 {
     if (region->kind != SR_KIND_PRIVATE) {
-        return SR_STAYS_COMMITTED;
+        return region->kind == SR_KIND_WINDOW ? SR_IS_WINDOW : SR_STAYS_COMMITTED;
     }
     sr_answer outcome = sr_require_free(region, request, 0);
     if (outcome != SR_DONE) {
@@ -174,6 +177,9 @@ sr_answer sr_do_release(sr_region *region, sr_request *request)
         return outcome;
     }
     size_t size = request->count * region->page_size;
+    if (region->kind == SR_KIND_WINDOW) {
+        return sr_release_window(region, request);
+    }
     if (region->kind == SR_KIND_MAPPED ? sr_os_unmap_view(region->address, size, &request->error)
                                        : sr_os_release(region->address, size, &request->error)) {
         return SR_FAILED;

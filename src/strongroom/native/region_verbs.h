@@ -18,6 +18,10 @@ sr_answer sr_do_list_holds(sr_region *region, sr_request *request);
 sr_answer sr_do_page_out(sr_region *region, sr_request *request);
 sr_answer sr_do_prefetch(sr_region *region, sr_request *request);
 sr_answer sr_do_reset(sr_region *region, sr_request *request);
+sr_answer sr_do_map_pages(sr_region *region, sr_request *request);
+
+/* The end of a window on which nobody relies. */
+sr_answer sr_release_window(sr_region *region, sr_request *request);
 
 /* A stretch of pages that are alike, inside a larger range. */
 typedef struct sr_stretch {

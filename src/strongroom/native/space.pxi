@@ -199,11 +199,13 @@ cdef class AddressSpace:
 
     cdef unsigned known(self, object protection) except? 0:
         """One that pages here may be asked to have; of a view, whether they may is known further down."""
-        if self.region.kind == SR_KIND_MAPPED:
+        if self.region.kind == SR_KIND_MAPPED or self.region.kind == SR_KIND_WINDOW:
             return _known_protection(protection)
         return _checked_protection(protection)
 
     cdef str noun(self):
+        if self.region.kind == SR_KIND_WINDOW:
+            return "window"
         return "view" if self.region.kind == SR_KIND_MAPPED else "region"
 
     cdef int copy(self, sr_request *request) except -1:
@@ -233,8 +235,8 @@ cdef class AddressSpace:
 
     cdef int must(self, sr_request *request) except -1:
         cdef sr_answer outcome = self.do(request)
-        if (outcome == SR_FAILED and request.verb == SR_LOCK and sr_os_is_lock_limit(&request.error)
-                and _give_up_idle()):
+        if (outcome == SR_FAILED and (request.verb == SR_LOCK or request.verb == SR_MAP_PAGES)
+                and sr_os_is_lock_limit(&request.error) and _give_up_idle()):
             outcome = self.do(request)
         if outcome != SR_DONE:
             raise _refusal(self, outcome, request)

@@ -19,7 +19,8 @@ typedef enum sr_mutex {
     SR_MUTEX_FILES = 0, /* while a private file comes about, or gets pages: a fork that waits for it holds none of the others */
     SR_MUTEX_BLOCKS = 1,
     SR_MUTEX_POOL = 2,    /* the first of SR_POOL_SHARDS */
-    SR_MUTEX_REGIONS = SR_MUTEX_POOL + SR_POOL_SHARDS, /* the first of several: each region has one, by turns */
+    SR_MUTEX_WINDOWS = SR_MUTEX_POOL + SR_POOL_SHARDS, /* every window, and the stores whose pages they show */
+    SR_MUTEX_REGIONS = SR_MUTEX_WINDOWS + 1, /* the first of several: each region has one, by turns */
     SR_MUTEX_COUNT = SR_MUTEX_REGIONS + 32 /* more cost each fork two calls; fewer, and regions wait for each other */
 } sr_mutex;
 void sr_os_enter(sr_mutex which);

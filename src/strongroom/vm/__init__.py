@@ -10,6 +10,7 @@
     translation     where a page is: which frame of memory, which slot of a page file
     layout          how the address space is divided
     mapping         sections, of files and of memory that processes share, and the views of them
+    physical        pages that are never written to swap, and windows that show them
     win32           the same by Windows' own names
 
 A region is address space whose pages are reserved or committed. Nothing is resident until touched, and what strongroom
@@ -36,6 +37,7 @@ from strongroom.vm.mapping import MappedView, Section, create_section, find_view
 from strongroom.vm.moving import Moved, page_out, prefetch
 from strongroom.vm.pageinfo import PageInfo
 from strongroom.vm.paging import Clustering, Faults, PageFile, clustering, faults, page_files
+from strongroom.vm.physical import PageList, PhysicalPages, Window, physical, window
 from strongroom.vm.protection import (
     EXECUTE,
     EXECUTE_READ,
@@ -81,12 +83,15 @@ __all__ = [
     "Moved",
     "PageFile",
     "PageInfo",
+    "PageList",
     "Pages",
+    "PhysicalPages",
     "Region",
     "RegionAccess",
     "Section",
     "SecureHandle",
     "Translation",
+    "Window",
     "WorkingSet",
     "allocate",
     "clustering",
@@ -103,6 +108,7 @@ __all__ = [
     "page_out",
     "pages",
     "prefetch",
+    "physical",
     "probe",
     "protection_name",
     "query",
@@ -110,6 +116,7 @@ __all__ = [
     "reserve",
     "set_working_set",
     "translate",
+    "window",
     "working_set",
 ]
 

@@ -47,8 +47,8 @@ def runs_of(region: _native.Region) -> list[Run]:
 
 def is_as_made(row: PageInfo, region: _native.Region, made: int) -> bool:
     """Whether the system says of pages what strongroom made of them."""
-    is_view = isinstance(region, _native.MappedView)
-    return (row.type != "private") == is_view and row.type != "" and row.protection == shown(made or NO_ACCESS)
+    is_mapped = isinstance(region, _native.MappedView) or (made != 0 and isinstance(region, _native.Window))
+    return (row.type != "private") == is_mapped and row.type != "" and row.protection == shown(made or NO_ACCESS)
 
 
 def noted(row: PageInfo, region: _native.Region, run: Run) -> PageInfo:
