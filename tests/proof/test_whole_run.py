@@ -14,16 +14,19 @@ import proving
 pytestmark = pytest.mark.skipif(not Path("/proc/self/pagemap").exists(), reason="needs Linux")
 
 
-def test_root_sees_all_eleven_attacks() -> None:
+def test_root_sees_all_thirteen_attacks() -> None:
     """As root every attack runs, finds the ordinary copy, and does not find strongroom's."""
     proving.swap_or_skip()
     run = proving.as_we_are()
     assert run.code == 0, run.out + run.err
     assert list(run.rows) == [
         "swapped", "core", "reader-user", "reader-root", "fork-child", "fork-swap", "freed", "mapped-file",
-        "mapped-file-deleted", "partial-page", "droppable",
+        "mapped-file-deleted", "partial-page", "droppable", "physical-secretmem", "physical-locked",
     ]  # fmt: skip
-    lacking = "ptrace_scope|CAP_SYS_PTRACE|core limit|mkfs.ext4|/dev/loop|disk image, which failed: .*permitted|6.11"
+    lacking = (
+        "a kernel that offers it|6.11|ptrace_scope|CAP_SYS_PTRACE|core limit|"
+        "mkfs.ext4|/dev/loop|disk image, which failed: .*permitted"
+    )
     for row in run.rows.values():
         if row["needs"] is None or not re.search(lacking, row["needs"]):
             proving.assert_nothing_leaked(row)
@@ -78,7 +81,8 @@ def test_without_root_what_can_run_runs() -> None:
     if run.content["system"]["ptrace_scope"] < 2:
         assert {"reader-user", "fork-child", "freed"} <= {row["id"] for row in tried}
     assert run.rows["reader-root"]["needs"] == "needs root"
-    for row_id in ("fork-swap", "mapped-file", "mapped-file-deleted", "partial-page", "droppable"):
+    in_swap = ("fork-swap", "mapped-file", "mapped-file-deleted", "partial-page", "droppable")
+    for row_id in (*in_swap, "physical-secretmem", "physical-locked"):
         assert run.rows[row_id]["needs"] == "needs root"
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from strongroom.prove import cgroup, spawn
 from strongroom.prove.changes import Changes
 from strongroom.prove.handle import Victim
-from strongroom.prove.model import Finding
+from strongroom.prove.model import STORES, Finding
 from strongroom.prove.plan import Plan
 from strongroom.prove.tracer import Tracers
 
@@ -55,7 +55,8 @@ class Bench:
         finally:
             os.close(errors)
         with victim:
-            victim.ask("prepare", folder=self.folder, drop=drop, disk=disk)
+            has_stores = any(kind in STORES for kind in tracers.kinds)
+            victim.ask("prepare", folder=self.folder, drop=drop, disk=disk, stores=has_stores)
             victim.hold_all(tracers)
             yield victim
 

@@ -14,7 +14,7 @@ import subprocess
 from typing import Any
 
 from strongroom.prove import spawn
-from strongroom.prove.model import DROPPABLE, NEEDS_LOCKS, ORDINARY, SECRETMEM, Backing
+from strongroom.prove.model import DROPPABLE, NEEDS_LOCKS, ORDINARY, SECRETMEM, STORE_SECRETMEM, Backing
 from strongroom.prove.tracer import OTHER, SIZE, TRACER, Tracers
 
 REPLY_SECONDS = 30.0
@@ -34,7 +34,7 @@ def _needs(reply: dict[str, Any], command: dict[str, Any]) -> str | None:
     if "LockLimitError" in types:
         return NEEDS_LOCKS
     if "UnsupportedError" in types:
-        if command.get("kind") == SECRETMEM:
+        if command.get("kind") in (SECRETMEM, STORE_SECRETMEM):
             return "needs a kernel that offers it"
         if command.get("kind") == DROPPABLE:
             return "needs Linux 6.11"

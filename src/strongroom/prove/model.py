@@ -25,6 +25,7 @@ NEEDS_LOCKS = "needs a larger memory lock limit"
 ORDINARY, SECRET_OPEN, SECRET_AT_REST = "ordinary", "secret-open", "secret-at-rest"
 LOCKED, SECRETMEM = "locked", "secretmem"
 FILE, PARTIAL, DROPPABLE = "file", "partial", "droppable"
+STORES = STORE_SECRETMEM, STORE_LOCKED = "store-secretmem", "store-locked"
 KINDS = (ORDINARY, SECRET_OPEN, SECRET_AT_REST, LOCKED, SECRETMEM)
 SECRET_KINDS = (SECRET_OPEN, SECRET_AT_REST)
 
@@ -37,6 +38,8 @@ TITLES = {
     FILE: "FileBuffer",
     PARTIAL: "VolatileBuffer, partial",
     DROPPABLE: "VolatileBuffer, droppable",
+    STORE_SECRETMEM: "vm.physical, secretmem",
+    STORE_LOCKED: "vm.physical, locked",
 }
 
 # Every row there is, in the order of the table.
@@ -52,14 +55,19 @@ ROW_TITLES = {
     "mapped-file-deleted": "mapped file, deleted",
     "partial-page": "partial page",
     "droppable": "droppable page",
+    "physical-secretmem": "physical pages, secret",
+    "physical-locked": "physical pages, locked",
 }
 
-# The rows about memory that is not kept in RAM are about one kind each, beside ordinary memory.
+# The rows about memory that is not kept in RAM, and about stores of pages, are about one kind each, beside ordinary
+# memory.
 ROW_KINDS = {
     "mapped-file": (ORDINARY, FILE),
     "mapped-file-deleted": (ORDINARY, FILE),
     "partial-page": (ORDINARY, PARTIAL),
     "droppable": (ORDINARY, DROPPABLE),
+    "physical-secretmem": (ORDINARY, STORE_SECRETMEM),
+    "physical-locked": (ORDINARY, STORE_LOCKED),
 }
 
 # name (and module) -> the rows it gives. Those that swap stand side by side, because they share one swap file, and so
@@ -68,6 +76,7 @@ TRIALS = {
     "swapped": ("swapped",),
     "fork": ("fork-child", "fork-swap"),
     "droppable": ("droppable",),
+    "physical": ("physical-secretmem", "physical-locked"),
     "mapped": ("mapped-file", "mapped-file-deleted"),
     "partial": ("partial-page",),
     "core": ("core",),

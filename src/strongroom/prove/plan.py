@@ -23,7 +23,7 @@ from strongroom.prove.machine import (
 from strongroom.prove.undo import WORK_PREFIX
 
 # Trials that use a swap file of our own where there can be one, and a disk of our own.
-SWAPPING = ("swapped", "fork", "droppable", "mapped", "partial")
+SWAPPING = ("swapped", "fork", "droppable", "physical", "mapped", "partial")
 ON_DISK = ("mapped", "partial")
 
 RAW, OWN = "raw", "own"  # the two ways of the swap trial: scan the raw swap file; look at page tables

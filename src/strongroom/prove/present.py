@@ -115,6 +115,7 @@ def verdict(rows: list[model.Row], code: int) -> str:
 
 
 _FILES = "read a disk of its own raw, for mapped files and partial pages"
+_STORES = "press a store of physical pages"
 _ROOT_ADDS = {
     "swapped": "search a swap file of its own, raw",
     "core": "have the core written where it can read it",
@@ -124,6 +125,8 @@ _ROOT_ADDS = {
     "mapped-file-deleted": _FILES,
     "partial-page": _FILES,
     "droppable": "have droppable pages dropped",
+    "physical-secretmem": _STORES,
+    "physical-locked": _STORES,
 }
 
 

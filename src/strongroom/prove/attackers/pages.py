@@ -71,6 +71,21 @@ def swapped_secretmem(pid: int | str) -> int | None:
     return total if is_told else None
 
 
+def swapped_stores(pid: int | str) -> int | None:
+    """Bytes of strongroom's nameless shared memory, and of secret memory, in swap (smaps `Swap:`); None if not told."""
+    total, is_store, is_told = 0, False, False
+    with open(f"/proc/{pid}/smaps", encoding="utf-8", errors="replace") as lines:
+        for line in lines:
+            head = line.split(None, 1)[0]
+            if not head.endswith(":"):
+                mapping = Mapping(line)
+                is_store = mapping.is_secretmem or mapping.path.startswith("/memfd:strongroom")
+            elif head == "Swap:" and is_store:
+                is_told = True
+                total += int(line.split()[1]) * 1024
+    return total if is_told else None
+
+
 def is_droppable(pid: int | str, address: int) -> bool:
     """Whether the mapping at an address is memory that the kernel may drop (smaps `VmFlags: dp`, Linux 6.11)."""
     is_inside = False

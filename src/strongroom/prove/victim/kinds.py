@@ -155,11 +155,18 @@ class OpenBuffer(Held):
         self.buffer.destroy()
 
 
-def hold(kind: str, descriptor: int, size: int, disk: str | None = None) -> Held:
-    """Take the next tracer from the pipe into one kind of memory; `disk`: the folder for those that have files."""
-    import strongroom
-    from strongroom.prove.victim import vanishing
+def hold(kind: str, descriptor: int, size: int, disk: str | None = None, *, has_stores: bool = False) -> Held:
+    """Take the next tracer from the pipe into one kind of memory; `disk`: the folder for those that have files.
 
+    `has_stores`: ordinary memory is to be as large as a store of physical pages.
+    """
+    import strongroom
+    from strongroom.prove.victim import paged, vanishing
+
+    if kind in paged.BACKINGS:
+        return paged.Store(kind, descriptor, size)
+    if kind == ORDINARY and has_stores:
+        return paged.OrdinaryPages(descriptor, size)
     if kind in vanishing.KINDS:
         return vanishing.hold(kind, descriptor, size, disk)
     if kind == ORDINARY:

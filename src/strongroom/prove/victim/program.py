@@ -30,6 +30,7 @@ class Victim:
         self.child_out = int(parameters["child_out"])
         self.leak = int(parameters["leak"])  # write end: what the forked child can see goes here
         self.disk: str | None = None  # where files go, if there is a disk for them
+        self.has_stores = False  # ordinary memory has as many pages as a store, then
         self.held: dict[str, Held] = {}
         self.old: dict[str, int] = {}  # where released kinds had their plaintext
 
@@ -46,7 +47,7 @@ class Victim:
         # files may be out of reach.
         with contextlib.suppress(strongroom.StrongroomError):  # no lock budget, say: `hold` will tell
             strongroom.Secret.random(1).destroy()
-        self.disk = command.get("disk")
+        self.disk, self.has_stores = command.get("disk"), bool(command.get("stores"))
         if folder := command.get("folder"):
             os.chdir(folder)
         if command.get("drop"):
@@ -57,12 +58,17 @@ class Victim:
     def do_hold(self, command: dict[str, Any]) -> dict[str, Any]:
         """Hold a tracer in one kind of memory."""
         kind = str(command["kind"])
-        held = self.held[kind] = hold(kind, self.tracers, int(command["size"]), self.disk)
+        held = self.held[kind] = hold(kind, self.tracers, int(command["size"]), self.disk, has_stores=self.has_stores)
         return {"seen": held.backing, "claimed": held.claimed, "files": held.files}
 
     def do_show(self, command: dict[str, Any]) -> dict[str, Any]:
         """Show one held tracer to prove, and to nobody else."""
         return {"result": self.held[str(command["kind"])].show(self.leak, int(command["size"]))}
+
+    def do_show_window(self, command: dict[str, Any]) -> dict[str, Any]:
+        """Show what a store has in the pages from one on, a window of them, to prove."""
+        held: Any = self.held[str(command["kind"])]
+        return {"numbers": held.show_window(int(command["first"]), self.leak, int(command["size"]))}
 
     def do_notice(self, command: dict[str, Any]) -> dict[str, Any]:
         """Ask one kind that may vanish whether it did."""
