@@ -54,16 +54,17 @@ def in_memory(address: int, size: int) -> list[int]:
 
 def test_each_touch_is_a_fault_once() -> None:
     """A thread's and the process's faults rise by one for each fresh page, and not for one that is there."""
-    with vm.allocate(SIZE) as fresh:
+    many, own = 256, 30  # pages, and what Python itself may touch meanwhile
+    with vm.allocate(many * PAGE) as fresh:
         fresh.write(0, b"1")  # whatever Python needs for that is there then
         before = vm.faults(thread=True)
-        for page in range(1, 8):
+        for page in range(1, many):
             fresh.write(page * PAGE, b"1")
         after = vm.faults(thread=True)
-        assert 7 <= after.minor - before.minor <= 9
-        for page in range(8):
+        assert many - 1 <= after.minor - before.minor <= many + own
+        for page in range(many):
             fresh.read(page * PAGE, 1)
-        assert vm.faults(thread=True).minor - after.minor <= 2
+        assert vm.faults(thread=True).minor - after.minor <= own
         assert vm.faults().minor >= after.minor
 
 
