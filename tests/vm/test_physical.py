@@ -198,8 +198,9 @@ def test_what_a_window_cannot(backing: str) -> None:
         for verb in (window.commit, window.decommit):
             with pytest.raises(UnsupportedError, match=r"come with map\(\), and go with unmap"):
                 verb(0, PAGE)
-        with pytest.raises(AccessError, match="never paged out anyway"):
-            window.lock(0, PAGE)
+        for unneeded in (window.lock, window.page_out, window.prefetch, window.reset, window.undo_reset):
+            with pytest.raises(AccessError, match="never paged out anyway"):
+                unneeded(0, PAGE)
         with pytest.raises(AccessError, match="shows nothing"):
             window.read(PAGE, 1)
         assert numbers(window) == [0, None]

@@ -82,8 +82,8 @@ cdef object _refused_by_window(sr_answer outcome, str verb, sr_request *request)
         return AccessError(
             f"{verb}: page {request.store_page:,} is shown already, in another place or window, or was named twice: a page "
             "is in one place at a time, unmap() it there")
-    if request.verb == SR_LOCK:
-        return AccessError("lock: a window shows physical pages, which are never paged out anyway")
+    if request.verb == SR_LOCK or request.verb >= SR_PAGE_OUT:
+        return AccessError(f"{verb}: a window shows physical pages, which are in memory for good and never paged out anyway")
     return UnsupportedError(f"{verb}: the pages of a window come with map(), and go with unmap()")
 
 

@@ -85,7 +85,7 @@ typedef enum sr_answer {
     SR_WOULD_UNLOCK,   /* this system unlocks pages that become inaccessible */
     SR_STAYS_COMMITTED, /* large pages, and those of views, cannot be given back one by one */
     SR_NOT_ALLOWED,    /* more than the view was made with */
-    SR_IS_WINDOW,      /* what nobody does with physical pages: commit, decommit, lock */
+    SR_IS_WINDOW,      /* what nobody does with physical pages: commit, decommit, lock, move or drop them */
     SR_IS_PARENTS,     /* a window, in a child: its pages are not there */
     SR_STORE_RELEASED, /* or in a child */
     SR_SHOWN_ELSEWHERE, /* `store_page` is in this or another window already */

@@ -10,6 +10,9 @@
 static sr_answer require_unlocked(const sr_region *region, sr_request *request)
 {
     size_t end = request->first + request->count;
+    if (region->kind == SR_KIND_WINDOW) {
+        return SR_IS_WINDOW;
+    }
     for (size_t page = request->first; page < end;) {
         sr_stretch part = sr_stretch_at(region, page, end);
         if (region->kind == SR_KIND_LARGE || part.run.locks != 0 || part.run.is_kept) {
@@ -45,6 +48,9 @@ sr_answer sr_do_prefetch(sr_region *region, sr_request *request)
     sr_answer outcome = sr_require(region, request, request->first, request->count, SR_READ_ONLY);
     request->kind = SR_HOLD_CALL;
     request->mode = SR_READ_ONLY;
+    if (outcome == SR_DONE && region->kind == SR_KIND_WINDOW) { /* what is shown is there */
+        return SR_IS_WINDOW;
+    }
     return outcome != SR_DONE ? outcome : sr_do_hold(region, request);
 }
 

@@ -45,7 +45,8 @@ class Window(_native.Window, Region):
 
     All that a ``Region`` can do with committed pages can be done with those that ``map`` shows: ``read``, ``write``,
     ``fill``, ``view``, ``secure``, and ``protect`` to READ_ONLY, READ_WRITE or NO_ACCESS. Nothing else is committed,
-    and nothing need be locked. ``release`` gives back the address space; the pages keep what they hold.
+    and nothing is locked, paged out, fetched or reset. ``release`` gives back the address space; the pages keep what
+    they hold.
 
     Attributes: ``address``, ``size`` and ``page_size`` in bytes, ``is_released``.
 
