@@ -2,9 +2,10 @@
  *
  * MADV_PAGEOUT writes a page to the swap and takes it out of the page table, but where others may still want it from the
  * swap cache it stays in memory: of 64 pages 48 did, for as long as nothing else needed the room, and to touch one was a minor
- * fault. Mapped once more, which reads nothing, and pushed again, now unchanged since it was written, it goes at once. So
- * there are two passes. What remains is what the kernel keeps: pages that are shared after a fork or by others, and those that
- * were touched for the first time only just now, on another processor, in whose batch they wait.
+ * fault. Mapped once more, which reads nothing, and pushed again, unchanged since it was written, it goes, once that writing
+ * has ended. So there is a second pass, or several. What remains is what the kernel keeps: pages that are shared after a
+ * fork or by others, and those that were touched for the first time only just now, on another processor, in whose batch
+ * they wait.
  *
  * MADV_FREE lets the kernel drop pages instead of writing them. One that is written to is kept; MADV_POPULATE_WRITE is
  * such a write that changes nothing. Whether a page was dropped before that the kernel tells nobody: it reads as zeros
@@ -18,10 +19,11 @@
 #define _GNU_SOURCE
 #include "os_posix_paging.h"
 
-#include "sr_os_backing.h"
+#include "sr_os_asking.h"
 
 #include <string.h>
 #include <sys/mman.h>
+#include <time.h>
 
 #ifndef MADV_FREE
 #define MADV_FREE 8 /* Linux 4.5 */
@@ -34,8 +36,10 @@
 #define MADV_POPULATE_WRITE 23
 #endif
 
-/* Pages asked about at a time: on the stack. */
-enum { ANSWERS = 512 };
+/* Pages, and runs of pages, asked about at a time: on the stack. */
+enum { ANSWERS = 512, RUNS = 64 };
+/* Nanoseconds: doubled from one to the other, 102 milliseconds together. */
+enum { FIRST_PAUSE = 200000, LAST_PAUSE = 51200000 };
 
 /* Advice that this kernel does not know is lacking, if nothing is wrong with the range itself. */
 static int advise(void *address, size_t size, int advice, const char *call, sr_error *error)
@@ -83,12 +87,47 @@ static void push_again(char *address, size_t size)
     }
 }
 
+/* How many pages have left the page table for the swap, and memory not yet. */
+static size_t count_on_their_way(char *address, size_t size)
+{
+    sr_page_run runs[RUNS];
+    sr_error ignored;
+    uint64_t at = (uintptr_t)address, end = at + size;
+    size_t count, resident, found = 0;
+    while (at < end) {
+        if (sr_os_page_runs(0, at, end, runs, RUNS, &count, &at, &ignored) != 0) {
+            break; /* after PR_SET_DUMPABLE nobody without privilege is told */
+        }
+        for (size_t i = 0; i < count; i++) {
+            void *start = (void *)(uintptr_t)runs[i].start;
+            if (runs[i].kinds == SR_PAGES_SWAPPED
+                && sr_os_resident(start, (size_t)(runs[i].end - runs[i].start), &resident, &ignored) == 0) {
+                found += resident;
+            }
+        }
+    }
+    return found;
+}
+
+/* What is being written cannot go: it is waited for, a little and then longer, and a tenth of a second in all. */
 int sr_os_page_out(void *address, size_t size, sr_error *error)
 {
+    size_t stays, now;
     if (advise(address, size, MADV_PAGEOUT, "madvise(MADV_PAGEOUT)", error) != 0) {
         return -1;
     }
-    push_again(address, size);
+    size_t leaving = count_on_their_way(address, size);
+    if (leaving == 0 || sr_os_resident(address, size, &stays, error) != 0) {
+        return 0;
+    }
+    for (long pause = FIRST_PAUSE; pause <= LAST_PAUSE; pause *= 2) {
+        struct timespec wait = {0, pause};
+        (void)nanosleep(&wait, NULL);
+        push_again(address, size);
+        if (sr_os_resident(address, size, &now, error) != 0 || now + leaving <= stays) {
+            break;
+        }
+    }
     return 0;
 }
 

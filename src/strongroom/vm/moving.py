@@ -158,9 +158,10 @@ def page_out(where: _native.Region | int, offset: int = 0, size: int | None = No
         SystemCallError: The system refused: not all of it is mapped.
 
     Platform notes: Linux moves no page that another process shares after a fork, nor one that was touched for the first
-    time only just now on another processor, nor private memory without a page file; ``reason`` says which is likely.
-    Pages of a file go to the file. Droppable pages are dropped. Windows takes pages out of the working set, and they
-    reach a paging file when their memory is wanted; Wine does nothing. macOS and BSD only make them the first to go.
+    time only just now on another processor, nor private memory without a page file; ``reason`` says which is likely. It
+    waits a tenth of a second at most for pages to be written. Pages of a file go there, changed ones once they are
+    flushed. Droppable pages are dropped. Windows takes pages out of the working set, and they reach a paging file when
+    their memory is wanted; Wine does nothing. macOS and BSD only make them the first to go.
 
     Does not protect against: what the pages hold being in a page file from then on, also after the process's end.
 
@@ -250,4 +251,4 @@ def _reason(start: int, pages: int) -> str:
         return f"{others:,} of them are mapped by others too, as after a fork, or are the page of zeros"
     if pagefiles.has_room() is False:
         return "there is no page file with room for private memory"
-    return "the system kept them: pages that were touched only just now, or that it wants itself"
+    return "the system kept them: pages touched only just now, or still being written, or a file's that were changed"
