@@ -7,7 +7,6 @@ just as the kernel laid them out, and each system's parser is a pure function ov
 from __future__ import annotations
 
 import errno
-import os
 import struct
 from collections import namedtuple
 
@@ -113,7 +112,7 @@ def path_at(raw: bytes, start: int, end: int) -> str:
     Raises:
         ValueError: There is none.
     """
-    return os.fsdecode(raw[start : raw.index(b"\0", start, end)])
+    return raw[start : raw.index(b"\0", start, end)].decode("utf-8", "surrogateescape")
 
 
 def unreadable(call: str, number: int) -> SystemCallError:
