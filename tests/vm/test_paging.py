@@ -6,7 +6,7 @@ import os
 import resource
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -52,20 +52,34 @@ def in_memory(address: int, size: int) -> list[int]:
     return [byte & 1 for byte in found.raw]
 
 
+def fewest(touch: Callable[[vm.Region], object], prepare: Callable[[vm.Region], object] = lambda _: None) -> int:
+    """The fewest minor faults of several tries, each on fresh pages: Python's own heap grows when it likes."""
+    found = []
+    for _ in range(8):
+        with vm.allocate(SIZE) as fresh:
+            prepare(fresh)
+            before = vm.faults(thread=True).minor
+            touch(fresh)
+            found.append(vm.faults(thread=True).minor - before)
+    return min(found)
+
+
+def write_each(region: vm.Region) -> None:
+    for page in range(8):
+        region.write(page * PAGE, b"1")
+
+
+def read_each(region: vm.Region) -> None:
+    for page in range(8):
+        region.read(page * PAGE, 1)
+
+
 def test_each_touch_is_a_fault_once() -> None:
-    """A thread's and the process's faults rise by one for each fresh page, and not for one that is there."""
-    many, own = 256, 30  # pages, and what Python itself may touch meanwhile
-    with vm.allocate(many * PAGE) as fresh:
-        fresh.write(0, b"1")  # whatever Python needs for that is there then
-        before = vm.faults(thread=True)
-        for page in range(1, many):
-            fresh.write(page * PAGE, b"1")
-        after = vm.faults(thread=True)
-        assert many - 1 <= after.minor - before.minor <= many + own
-        for page in range(many):
-            fresh.read(page * PAGE, 1)
-        assert vm.faults(thread=True).minor - after.minor <= own
-        assert vm.faults().minor >= after.minor
+    """A thread's faults rise by one for each fresh page, and not for one that is there; the process has as many."""
+    assert fewest(write_each) == 8
+    assert fewest(read_each, write_each) == 0
+    mine = vm.faults(thread=True)
+    assert vm.faults().minor >= mine.minor
 
 
 @needs_proc
@@ -146,14 +160,11 @@ def test_what_a_child_shares_stays() -> None:
 
 
 def test_untouched_pages_come_with_prefetch() -> None:
-    """Committed pages that nobody touched are not in memory, and are after it; touching them then is no fault."""
+    """Committed pages that nobody touched are not in memory, and are after it; reading them then is no fault."""
     with vm.allocate(SIZE) as fresh:
         assert fresh.page_out() == (8, 0, 0, None)
         assert fresh.prefetch(PAGE, 6 * PAGE) == (6, 0, 6, None)
-        before = vm.faults(thread=True).minor
-        for page in range(1, 7):
-            fresh.read(page * PAGE, 1)
-        assert vm.faults(thread=True).minor - before <= 2
+    assert fewest(read_each, lambda fresh: fresh.prefetch()) == 0
 
 
 def test_locked_pages_are_refused(region: vm.Region) -> None:

@@ -8,7 +8,7 @@ import pytest
 if sys.platform != "win32":
     pytest.skip("needs Windows, or Wine: run .ci/windows", allow_module_level=True)
 
-import os
+import subprocess
 
 import observed_windows as windows
 from strongroom import AccessError, SecuredError, UnsupportedError, vm
@@ -82,16 +82,17 @@ def test_faults() -> None:
         after = vm.faults()
     assert before.major is after.major is None
     assert after.minor - before.minor >= (0 if windows.HAS_WINE else 64)
-    assert vm.faults(os.getppid()).major is None
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as other:
+        told = vm.faults(other.pid)
+        assert told.major is None
+        assert told.minor >= 0
+        other.communicate(b"x\n")
     with pytest.raises(UnsupportedError, match="thread"):
         vm.faults(thread=True)
 
 
 def test_what_the_system_tells() -> None:
-    """Page files as far as there are any, the addresses of programs, and nothing of frames and clusters."""
-    for file in vm.page_files():
-        assert file.used <= file.size
-        assert file.path
+    """The addresses of programs, and nothing of frames and clusters."""
     layout = vm.layout()
     assert layout.user_start == vm.GRANULARITY
     assert layout.user_end <= 1 << 47
@@ -99,6 +100,22 @@ def test_what_the_system_tells() -> None:
     for ask in (vm.clustering, lambda: vm.translate(layout.user_start)):
         with pytest.raises(UnsupportedError):
             ask()
+
+
+@pytest.mark.skipif(windows.HAS_WINE, reason="needs Windows: Wine's EnumPageFiles is a stub")
+def test_page_files() -> None:
+    """Each has a name, and is filled as far as it is large at most."""
+    for file in vm.page_files():
+        assert file.used <= file.size
+        assert file.path
+
+
+def test_what_no_memory_is_takes_no_time() -> None:
+    """Terabytes of addresses that nothing lies at are refused at once, reserved ones too."""
+    with vm.reserve(1 << 40) as region:
+        for place in (region.address, 1 << 16):
+            with pytest.raises(OSError, match="VirtualQuery"):
+                vm.prefetch(place, 1 << 39, 1 << 40, wait=False)
 
 
 def test_resets_by_windows_names() -> None:

@@ -58,11 +58,29 @@ int sr_os_faults(int64_t pid, int is_thread, uint64_t *minor, uint64_t *major, s
     return outcome;
 }
 
+/* QueryWorkingSetEx has an answer for every address, page by page, be there terabytes of nothing. */
+static int require_committed(const char *address, size_t size, sr_error *error)
+{
+    MEMORY_BASIC_INFORMATION told;
+    for (const char *end = address + size; address < end; address = (const char *)told.BaseAddress + told.RegionSize) {
+        if (VirtualQuery(address, &told, sizeof told) == 0) {
+            return failed(error, "VirtualQuery");
+        }
+        if (told.State != MEM_COMMIT) {
+            return refused(error, "VirtualQuery", ERROR_INVALID_ADDRESS);
+        }
+    }
+    return 0;
+}
+
 int sr_os_resident(void *address, size_t size, size_t *pages, sr_error *error)
 {
     PSAPI_WORKING_SET_EX_INFORMATION asked[QUERY_PAGES];
     size_t page_size = sr_os_page_size(), left = size / page_size;
     *pages = 0;
+    if (require_committed(address, size, error) != 0) {
+        return -1;
+    }
     for (char *next = address; left != 0;) {
         size_t count = left < QUERY_PAGES ? left : QUERY_PAGES;
         for (size_t i = 0; i < count; i++) {
@@ -92,6 +110,9 @@ int sr_os_prefetch(void *address, size_t size, int is_waited, sr_error *error)
 {
     prefetcher prefetch = find_prefetcher();
     range_entry range = {address, size};
+    if (require_committed(address, size, error) != 0) {
+        return -1;
+    }
     if (prefetch == NULL && !is_waited) {
         return lacking(error, "PrefetchVirtualMemory");
     }

@@ -111,7 +111,7 @@ def page_files() -> list[PageFile]:
     Raises:
         SystemCallError: The system does not tell.
 
-    Platform notes: macOS tells the sum of its files. On Windows it needs no privilege; Wine tells of none.
+    Platform notes: macOS tells the sum of its files. Wine does not tell.
 
     Does not protect against: the list being another one a moment later.
 
