@@ -103,8 +103,8 @@ faulted = counted(lambda: region.read(5 * PAGE, 4))
 print(f"read again:  {faulted}; {region.read(5 * PAGE, len(TEXT))!r}; {place(address)}")
 
 if not moved.after:
-    below, above = region.prefetch(0, 5 * PAGE, wait=False), region.prefetch(6 * PAGE, wait=False)
-    print(f"came along:  {(below.before or 0) + (above.before or 0)} of its {PAGES - 1} neighbours", end="")
+    faulted = counted(lambda: [region.read(page * PAGE, 1) for page in range(6, PAGES)])
+    print(f"read on:     {faulted}, for the {PAGES - 6} pages behind it", end="")
     with suppress(UnsupportedError):
         print(f"; the system brings {vm.clustering().swap_pages} at a time, at most", end="")
     print()
