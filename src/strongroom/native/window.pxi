@@ -109,6 +109,10 @@ cdef class Window(Region):
             free(runs)
 
 
+cdef enum:
+    INVALID_PARAMETER = 87  # ERROR_INVALID_PARAMETER, winerror.h
+
+
 cdef struct _Shown:
     size_t first, count, page
     PyObject *owner  # NULL: nobody has that store any more
@@ -160,6 +164,8 @@ def make_window(type kind not None, size):
     if sr_region_reserve_window(&window.region, count, &error):
         if error.call == b"malloc":
             raise MemoryError()
+        if error.call == b"VirtualAlloc(MEM_PHYSICAL)" and error.code == INVALID_PARAMETER:
+            raise UnsupportedError("this system has no windows for physical pages (VirtualAlloc of MEM_PHYSICAL: Wine)")
         raise _refused_reservation(&error, count * _page_size, None)
     window.address = <size_t>window.region.address
     window.size = window.whole_size = count * _page_size

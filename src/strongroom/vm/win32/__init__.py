@@ -8,6 +8,7 @@
     copying         RtlMoveMemory
     sections        CreateFileMapping, OpenFileMapping, CloseHandle, GetLastError
     mapping         MapViewOfFile, UnmapViewOfFile, FlushViewOfFile
+    physical        AllocateUserPhysicalPages, MapUserPhysicalPages, MapUserPhysicalPagesScatter, FreeUserPhysicalPages
     crypt           CryptProtectMemory, CryptUnprotectMemory; vault does it where the system does not
     arguments       what the calls are given, converted once; DWORD
     errors          from Python's errors to Windows' codes
@@ -31,6 +32,12 @@ from strongroom.vm.win32.crypt import CryptProtectMemory, CryptUnprotectMemory
 from strongroom.vm.win32.locking import VirtualLock, VirtualUnlock
 from strongroom.vm.win32.mapping import FlushViewOfFile, MapViewOfFile, UnmapViewOfFile
 from strongroom.vm.win32.memory import VirtualAlloc, VirtualFree, VirtualProtect
+from strongroom.vm.win32.physical import (
+    AllocateUserPhysicalPages,
+    FreeUserPhysicalPages,
+    MapUserPhysicalPages,
+    MapUserPhysicalPagesScatter,
+)
 from strongroom.vm.win32.querying import MEMORY_BASIC_INFORMATION, VirtualQuery
 from strongroom.vm.win32.sections import CloseHandle, CreateFileMapping, GetLastError, OpenFileMapping
 from strongroom.vm.win32.securing import MmSecureVirtualMemory, MmUnsecureVirtualMemory
@@ -38,12 +45,16 @@ from strongroom.vm.win32.securing import MmSecureVirtualMemory, MmUnsecureVirtua
 __all__ = [
     "DWORD",
     "MEMORY_BASIC_INFORMATION",
+    "AllocateUserPhysicalPages",
     "CloseHandle",
     "CreateFileMapping",
     "CryptProtectMemory",
     "CryptUnprotectMemory",
     "FlushViewOfFile",
+    "FreeUserPhysicalPages",
     "GetLastError",
+    "MapUserPhysicalPages",
+    "MapUserPhysicalPagesScatter",
     "MapViewOfFile",
     "MmSecureVirtualMemory",
     "MmUnsecureVirtualMemory",

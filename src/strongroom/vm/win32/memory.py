@@ -7,6 +7,7 @@ from contextlib import suppress
 from strongroom import _native
 from strongroom.exceptions import AccessError, SecuredError, UnsupportedError
 from strongroom.vm.mapping import MappedView
+from strongroom.vm.physical import window
 from strongroom.vm.protection import protection_name
 from strongroom.vm.region import Region
 from strongroom.vm.win32 import constants as c
@@ -18,7 +19,7 @@ __all__ = ["VirtualAlloc", "VirtualFree", "VirtualProtect"]
 
 _RESETS = c.MEM_RESET | c.MEM_RESET_UNDO
 _KNOWN = c.MEM_COMMIT | c.MEM_RESERVE | _RESETS | c.MEM_TOP_DOWN | c.MEM_LARGE_PAGES
-_UNABLE = c.MEM_WRITE_WATCH | c.MEM_PHYSICAL
+_UNABLE = c.MEM_WRITE_WATCH
 
 #: What VirtualAlloc made, kept until VirtualFree, as Windows keeps it. Not by address: the moment one is released
 #: another thread may be given the same address. A set's own operations are atomic, so that no lock is needed, which a
@@ -45,7 +46,8 @@ def VirtualAlloc(lpAddress: int | None, dwSize: int, flAllocationType: int, flPr
             committed lie in one that is there already.
         dwSize: Bytes; whole pages are taken, all that the range touches.
         flAllocationType: MEM_RESERVE, MEM_COMMIT or both, with MEM_TOP_DOWN or MEM_LARGE_PAGES; or MEM_RESET or
-            MEM_RESET_UNDO alone. MEM_COMMIT with NULL does both.
+            MEM_RESET_UNDO alone. MEM_COMMIT with NULL does both. MEM_RESERVE | MEM_PHYSICAL, with NULL and
+            PAGE_READWRITE: where MapUserPhysicalPages can show pages.
         flProtect: A PAGE_ constant, with or without one modifier.
 
     Returns:
@@ -58,8 +60,8 @@ def VirtualAlloc(lpAddress: int | None, dwSize: int, flAllocationType: int, flPr
             SecureHandle or a View allows. ERROR_INVALID_ADDRESS (487): the range to reserve is taken, or that to commit
             is in no reservation. ERROR_NOT_ENOUGH_MEMORY (8): no more address space. ERROR_COMMITMENT_LIMIT (1455): no
             more memory. ERROR_BUSY (170): MEM_RESET_UNDO, and some of the contents may be lost. ERROR_NOACCESS (998):
-            MEM_RESET_UNDO of pages that cannot be written or are locked. ERROR_NOT_SUPPORTED (50): MEM_WRITE_WATCH,
-            MEM_PHYSICAL, and MEM_RESET_UNDO where the system has no such thing.
+            MEM_RESET_UNDO of pages that cannot be written or are locked. ERROR_NOT_SUPPORTED (50): MEM_WRITE_WATCH;
+            MEM_PHYSICAL at an address; it, and MEM_RESET_UNDO, where the system has no such thing.
 
     Platform notes: MEM_RESET is ``Region.reset``. Where that refuses (locked, secured, a View, no such call here) it
     keeps what is there, which is one way to say that it may be lost. MEM_RESET_UNDO tells as ``Region.undo_reset`` does
@@ -75,8 +77,10 @@ def VirtualAlloc(lpAddress: int | None, dwSize: int, flAllocationType: int, flPr
     call, place = "VirtualAlloc", pointer("VirtualAlloc", "lpAddress", lpAddress)
     size = number(call, "dwSize", dwSize, 64)
     how, protection = number(call, "flAllocationType", flAllocationType), number(call, "flProtect", flProtect)
+    if how & c.MEM_PHYSICAL:
+        return _reserve_window(call, place, size, how, protection).address
     is_unable = how & _UNABLE and not how & ~(_KNOWN | _UNABLE)
-    fail_unless(not is_unable, call, c.ERROR_NOT_SUPPORTED, "no write watches or physical pages here")
+    fail_unless(not is_unable, call, c.ERROR_NOT_SUPPORTED, "no write watches here")
     is_known = not how & ~_KNOWN and how & (c.MEM_COMMIT | c.MEM_RESERVE | _RESETS)
     is_known = is_known and (not how & _RESETS or how in (c.MEM_RESET, c.MEM_RESET_UNDO))
     fail_unless(is_known, call, c.ERROR_INVALID_PARAMETER, f"allocation type {how:#x}")
@@ -123,6 +127,16 @@ def _reserve(call: str, place: int, size: int, how: int, protection: int) -> Reg
     if how & c.MEM_COMMIT and not how & c.MEM_LARGE_PAGES:
         with Translated(call, c.ERROR_COMMITMENT_LIMIT):  # if that fails the region goes with its last reference
             region.commit(0, None, protection)
+    _allocations.add(region)
+    return region
+
+
+def _reserve_window(call: str, place: int, size: int, how: int, protection: int) -> Region:
+    is_fine = how == c.MEM_RESERVE | c.MEM_PHYSICAL and protection == c.PAGE_READWRITE and 0 < size < c.ADDRESS_LIMIT
+    fail_unless(is_fine, call, c.ERROR_INVALID_PARAMETER, "MEM_PHYSICAL is with MEM_RESERVE alone, and PAGE_READWRITE")
+    fail_unless(not place, call, c.ERROR_NOT_SUPPORTED, "a window is put where there is room: lpAddress is NULL")
+    with Translated(call):
+        region = window(size)
     _allocations.add(region)
     return region
 
