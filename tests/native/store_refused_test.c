@@ -82,12 +82,14 @@ static void test_refused_for_good(sr_store_kind kind)
     sr_store *store = made(kind);
     make_window(&window);
     (void)map_pages(&window, 0, store, 0, 6);
+    (void)ask(&window, SR_PROTECT, 1, 1, SR_READ_ONLY, NULL);
     sr_store_run runs[] = {{8, 1}, {12, 1}, {14, 1}};
     refuse_call = kind == SR_STORE_LOCKED ? "fstat" : "mremap";
     refuse_nth(2, ENOMEM, 1); /* the first page is another one by then */
     sr_answer answer = map_runs(&window, 1, 3, store, runs, NULL);
     refuse_nth(0, 0, 0);
     refuse_call = NULL;
+    CHECK("  nor is it a page of zeros", has_permissions(window.address + page, "---p"));
     CHECK("  what cannot be brought back is hidden at least",
           answer == SR_FAILED && strcmp(shown(&window), "a-cdef--") == 0
               && store->shown_count == 6);

@@ -1,9 +1,12 @@
-"""Any sequence of what can be done with stores and windows: after each step the kernel shows what a model of dicts says.
+"""Any sequence of what can be done with stores and windows: after each step the kernel shows what a model says.
 
 The model has a dict for each window, of which page of which store is where, and what each page holds. What is seen is
-read through the kernel, page by page; permissions come from smaps.
+read through the kernel, page by page; permissions come from smaps. For more steps, with new sequences each time:
+
+    STRONGROOM_STEPS=5000 python -m pytest -s tests/properties/test_window_states.py
 """
 
+import os
 from typing import Any
 
 import pytest
@@ -11,6 +14,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, precondition, rule
 
+import observed
 import pages
 import stores
 from children import forked
@@ -20,6 +24,9 @@ from strongroom import AccessError, SystemCallError, vm
 if not pages.IS_LINUX:
     pytest.skip("what the system says of pages is read from /proc: needs Linux", allow_module_level=True)
 
+WANTED_STEPS = int(os.environ.get("STRONGROOM_STEPS", "0"))
+STEPS = 30  # in one example
+EXAMPLES = WANTED_STEPS // STEPS + 1 if WANTED_STEPS else 4
 STORE_PAGES, WINDOW_PAGES, WORD = 6, 4, 8
 KINDS = [kind for kind in stores.KINDS if not stores._why_not(kind)]
 if not KINDS:
@@ -171,11 +178,11 @@ class Windows(RuleBasedStateMachine):
     def is_as_modelled(self) -> None:
         """Permissions by smaps, contents by the kernel's own copying, what is where by the books."""
         letters = {vm.READ_WRITE: "rw-", vm.READ_ONLY: "r--", vm.NO_ACCESS: "---"}
+        listing = observed.mappings()
         for window, shown, protected in zip(self.windows, self.shown, self.protected, strict=True):
             modes = [protected.get(place, vm.READ_WRITE) if place in shown else 0 for place in range(WINDOW_PAGES)]
-            assert [page.letters for page in seen(window.address, window.size)] == [
-                letters.get(m, "---") for m in modes
-            ]
+            found = [page.letters for page in seen(window.address, window.size, listing)]
+            assert found == [letters.get(mode, "---") for mode in modes]
             assert stores.booked(window) == [
                 shown[place][1] if place in shown else None for place in range(WINDOW_PAGES)
             ]
@@ -195,8 +202,8 @@ class Windows(RuleBasedStateMachine):
 
 TestWindows = Windows.TestCase
 TestWindows.settings = settings(
-    max_examples=12,
-    stateful_step_count=40,
+    max_examples=EXAMPLES,
+    stateful_step_count=STEPS,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
 )

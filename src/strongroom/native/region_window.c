@@ -59,12 +59,14 @@ static void restore(const sr_region *region, size_t first, size_t count)
     size_t end = first + count, done;
     for (size_t i = first, alike; i < end; i += alike) {
         alike = sr_panes_alike(panes, i, end);
-        if ((panes[i].store == NULL || show(region, i, alike, &done, &ignored) != 0)
-            && hide(region, i, alike, &ignored) == 0) {
-            (void)show(region, i, alike, &done, &ignored);
+        int is_back = panes[i].store != NULL && show(region, i, alike, &done, &ignored) == 0;
+        if (!is_back && hide(region, i, alike, &ignored) == 0 && panes[i].store != NULL) {
+            is_back = show(region, i, alike, &done, &ignored) == 0;
+        }
+        if (is_back) { /* else what was put there to keep others out would become a page of zeros */
+            protect_again(region, i, i + alike);
         }
     }
-    protect_again(region, first, end);
 }
 
 static int shows_any(const sr_region *region, size_t first, size_t count)
