@@ -112,7 +112,7 @@ def path_at(raw: bytes, start: int, end: int) -> str:
     Raises:
         ValueError: There is none.
     """
-    return raw[start : raw.index(b"\0", start, end)].decode("utf-8", "surrogateescape")
+    return raw[start : raw.index(b"\0", start, end)].decode("utf-8", "surrogateescape")  # as Linux' listings in C
 
 
 def unreadable(call: str, number: int) -> SystemCallError:
