@@ -51,6 +51,24 @@ def test_the_picture_of_itself() -> None:
     assert "\x1b" not in process.stdout
 
 
+@pytest.mark.skipif(not needs.WINDOWS, reason="needs Windows: its listing")
+def test_itself_on_windows() -> None:
+    """The picture, the lines and the JSON of what VirtualQueryEx tells; what nobody told there is no 0 and no no."""
+    process = run("self")
+    assert process.returncode in (0, 3), process.stderr
+    head = process.stdout.split("\n")
+    assert head[0].startswith("process ")
+    for words in ("program, library", "private memory", "inaccessible", "mapped "):
+        assert words in process.stdout, words
+    lines = run("self", "--regions").stdout.lower().split("\n")
+    assert any(line.endswith("ntdll.dll") for line in lines)
+    content = json.loads(run("self", "--json").stdout)
+    assert schemas.breaches("map", content) == []
+    assert content["totals"]["mapped"] > 0
+    assert content["totals"]["swapped"] is None  # no document tells
+    assert {"reserved", "committed"} <= {one["state"] for one in content["regions"]}
+
+
 @needs.linux
 def test_json_follows_its_schema() -> None:
     """One object on standard output, `schema` first, all ASCII, its totals those of its regions."""
