@@ -153,11 +153,11 @@ def _is_secret(row: vm.PageInfo) -> bool | None:
 
 
 def _is_undumpable(row: vm.PageInfo) -> bool | None:
+    if not row.is_undumpable:
+        return row.is_undumpable
     # The kernel leaves its own pages out by itself; and where nothing is and nothing may be put, nothing is left out.
     base = base_of(row)
-    if base == "K" or (base == "-" and row.resident_size == row.swapped_size == 0):
-        return False
-    return row.is_undumpable
+    return base != "K" and not (base == "-" and row.resident_size == row.swapped_size == 0)
 
 
 _TESTS: dict[str, Callable[[vm.PageInfo], bool | int | None]] = {
@@ -255,11 +255,19 @@ class Account:
             "secret": self.marked("#")[1],
         }
 
+    @cached_property
+    def _marked(self) -> dict[str, tuple[int, Amount]]:
+        counts, sizes, unknown = dict.fromkeys(MARKS, 0), dict.fromkeys(MARKS, 0), set[str]()
+        for row, _, marks, untold in self.seen:
+            for letter in marks:
+                counts[letter] += 1
+                sizes[letter] += (row.swapped_size or 0) if letter == "W" else row.size
+            unknown.update(untold)
+        return {letter: (counts[letter], Amount(sizes[letter], letter not in unknown)) for letter in MARKS}
+
     def marked(self, letter: str) -> tuple[int, Amount]:
         """How many regions have a mark, and how much they are (of swapped ones, how much is swapped)."""
-        rows = [one.row for one in self.seen if letter in one.marks]
-        size = sum((row.swapped_size or 0) if letter == "W" else row.size for row in rows)
-        return len(rows), Amount(size, not any(letter in one.unknown for one in self.seen))
+        return self._marked[letter]
 
     def by_kind(self) -> Iterator[tuple[str, int, Amount, Amount, Amount]]:
         """For each kind that is there: its letter, how many regions, mapped, resident, swapped."""
