@@ -102,6 +102,20 @@ def test_the_page_is_well_formed_and_alone() -> None:
     assert "@import" not in STYLE
 
 
+def test_a_gap_behind_a_full_line_has_its_own() -> None:
+    """Words that a wide window would cut off stand below; those that have room stand behind the cells."""
+    full = [row(0, PAGE << page.PER_LINE - 1 - 60), row(1 << 62, PAGE)]
+    cells = [len(line.cells) for line in picture.lines_of(account(full), page.PER_LINE, page.MOST_LINES)]
+    assert cells == [page.PER_LINE - 60, 1]
+    assert '"row after"' not in shown(full)
+    full[:0] = [row(index * 2 * PAGE - 80 * PAGE, PAGE) for index in range(30)]
+    shifted = [one._replace(address=one.address + 100 * PAGE) for one in full]
+    assert len(picture.lines_of(account(shifted), page.PER_LINE, page.MOST_LINES)[0].cells) == page.PER_LINE
+    text = shown(shifted)
+    assert text.count('"row after"') == 1
+    Reader(text)
+
+
 def test_each_piece_leads_to_its_row() -> None:
     """Every link has its target, and every row its own name once."""
     reader = Reader(shown(rows.service()))

@@ -20,6 +20,7 @@ __all__ = ["page"]
 #: Cells in a line, and lines: what a wide window shows without scrolling.
 PER_LINE = 100
 MOST_LINES = 24
+_ROOM_FOR_GAP = 16  # cells that the words for a gap take; where there are fewer they have a line of their own
 #: Rows of the table: a browser takes seconds for more, and who wants them all takes --json.
 MOST_ROWS = 20_000
 
@@ -96,6 +97,9 @@ def _map(account: Account, lines: Sequence[Line], *, has_addresses: bool) -> Ite
         )
         free = f"⋯ {size_text(line.gap)} free" if has_addresses else "⋯ free"
         gap = f'<span class="gap">{free}</span>' if line.gap else ""
+        if line.gap and len(line.cells) > PER_LINE - _ROOM_FOR_GAP:
+            label_of_none = '<span class="at"></span>' if has_addresses else ""
+            gap = f'</div>\n<div class="row after">{label_of_none}{gap}'
         yield f'<div class="row">{label}<span class="cells">{pieces}</span>{gap}</div>\n'
     told = "CAPITALS, filled: in memory. Small letters, pale: not."
     if not knows:

@@ -39,6 +39,7 @@ dd.zero{font-weight:400}
 .row{display:flex;align-items:center;min-width:max-content;height:27px}
 .at{min-width:116px;padding-right:12px;flex:none;color:var(--soft);font-weight:400}
 .gap{color:var(--soft);padding-left:10px;white-space:nowrap;font-weight:400}
+.after .gap{padding-left:0}
 .cells,.bar{display:flex}
 .p{display:block;height:22px;line-height:22px;border-radius:3px;overflow:hidden;text-decoration:none;white-space:pre;
 letter-spacing:calc(10px - 1ch);text-indent:1.5px;width:calc(var(--n)*10px - 1px);margin-right:1px}
