@@ -5,7 +5,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from bench import ciphers, footprint, listing, ours, pool, second, sodium, startup, unlocked
+from bench import ciphers, footprint, listing, ours, physical, pool, second, sodium, startup, unlocked
 from bench.helper import Helper, build
 from bench.rows import Contender, Group, SkipError, time_group
 from bench.timing import Loop
@@ -247,6 +247,7 @@ def run(effort: Effort, tell: Callable[[str], None]) -> list[Group]:
         "what needs no lock": lambda: _unlocked(effort.rounds),
         "regions": lambda: _regions(helper, effort.rounds),
         "listing": lambda: listing.measure(helper, effort.rounds),
+        "physical pages": lambda: physical.measure(effort.rounds),
         "second thread": lambda: _second_thread(helper, effort.rounds),
         "startup": lambda: startup.measure(effort.processes),
         "footprint": lambda: footprint.measure(effort.footprint_rounds, effort.footprint_count),

@@ -34,6 +34,8 @@ GROUPS = {
     "listing-maps": "raw strongroom",
     "listing-smaps": "raw strongroom pages psutil",
     "listing-query": "query regions",
+    "window-map": "mmap secretmem locked",
+    "physical-make": "mmap secretmem locked",
     "second-thread": "bare strongroom strongroom-slot strongroom-sealed",
     "startup": "bare strongroom first-secret",
     "footprint": "bytes strongroom buffer locked",
@@ -43,7 +45,7 @@ GROUPS = {
 #: droppable pages, a directory for temporary files that is not in memory.
 MAY_BE_MISSING = (
     *("libsodium", "bare", "aesgcm", "secretmem", "second-", "pool", "slots-live"),
-    *("droppable", "partial", "file/", "raw", "psutil"),
+    *("droppable", "partial", "file/", "raw", "psutil", "-map/locked", "-make/locked"),
 )
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the bench needs Linux")
