@@ -51,7 +51,7 @@ def place(address: int) -> str:
     return f"in the {page.where} {page.frame or ''}".rstrip() if page.where != "nowhere" else "nowhere"
 
 
-def bytes_in(page_file: str, position: int) -> bytes | str:
+def bytes_in(page_file: str, position: int) -> str:
     """What the page file holds at a place, past the cache: or why that cannot be said."""
     with mmap.mmap(-1, PAGE) as buffer:  # O_DIRECT wants a whole page of its own
         try:
@@ -62,7 +62,10 @@ def bytes_in(page_file: str, position: int) -> bytes | str:
                 os.close(file)
         except OSError as error:
             return f"not to be read: {error}"
-        return buffer[: len(TEXT)]
+        held = buffer[: len(TEXT)]
+    if not any(held):  # the swap writes to the disk past the file system, which does not know of it
+        return "zeros: not this file, or one made by fallocate(1), which reads as zeros until written as a file"
+    return repr(held)
 
 
 with vm.allocate(PAGE) as scratch:  # so that what Python needs for telling all this has been touched before
@@ -97,7 +100,7 @@ else:
     with suppress(UnsupportedError, OSError):
         slot = vm.translate(address)
         for name in slot.candidates if slot.position else ():
-            print(f"there:       at byte {slot.position:,} of {name}: {bytes_in(name, slot.position or 0)!r}")
+            print(f"there:       at byte {slot.position:,} of {name}: {bytes_in(name, slot.position or 0)}")
 
 faulted = counted(lambda: region.read(5 * PAGE, 4))
 print(f"read again:  {faulted}; {region.read(5 * PAGE, len(TEXT))!r}; {place(address)}")

@@ -33,7 +33,7 @@ from cpython.ref cimport Py_DECREF, Py_INCREF
 from cpython.slice cimport PySlice_Unpack, PySlice_AdjustIndices
 from cpython.tuple cimport PyTuple_SET_ITEM
 from cpython.unicode cimport PyUnicode_DecodeUTF8
-from libc.errno cimport EFBIG, EILSEQ, EINVAL, EIO, EMFILE, ENFILE, ENOMEM, ENOSYS, EOVERFLOW
+from libc.errno cimport EFBIG, EILSEQ, EINVAL, EIO, EMFILE, ENFILE, ENOMEM, ENOSYS, EOVERFLOW, EPERM
 from libc.stdint cimport SIZE_MAX, UINTPTR_MAX, int32_t, intptr_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc, realloc
 from libc.string cimport memcmp, memmove, memset

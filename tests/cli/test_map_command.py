@@ -301,6 +301,20 @@ def test_a_reader_that_leaves_is_no_crash() -> None:
     assert process.wait(30) == cli.OWN_ERROR
 
 
+@needs.linux
+@pytest.mark.parametrize("form", [[], ["--regions"], ["--json"], ["--html", "-"]])
+def test_closed_outputs(form: list[str], tmp_path: Path) -> None:
+    """`map self >&-` is an error of its own in a sentence; without standard error as well, in the exit code."""
+    shell = ["sh", "-c", 'exec "$@" >&-', "sh", *COMMAND, "self"]
+    process = subprocess.run([*shell, *form], stderr=subprocess.PIPE, text=True, timeout=60, check=False)
+    assert (process.returncode, process.stderr) == (cli.OWN_ERROR, "strongroom map: standard output is closed\n")
+    shell[2] = 'exec "$@" >&- 2>&-'
+    assert subprocess.run([*shell, *form], timeout=60, check=False).returncode == cli.OWN_ERROR
+    page = tmp_path / "page.html"
+    assert subprocess.run([*shell, "--html", str(page)], timeout=60, check=False).returncode == 0
+    assert page.read_text(encoding="utf-8").startswith("<!doctype html>")
+
+
 @pytest.mark.usefixtures("made_up")
 def test_an_ascii_terminal_is_no_question(monkeypatch: pytest.MonkeyPatch) -> None:
     """On a terminal without our dots there are others."""

@@ -53,7 +53,8 @@ kept = [then in (page, None) for page, then in zip(before[0], now[0])]
 print(json.dumps([told, now == before, all(kept) and now[1:4] == before[1:4]]))
 """
 EVERY = [
-    ("secretmem", "make", '"memfd_secret", errno.EPERM', ["SystemCallError", "memfd_secret", 1]),
+    ("secretmem", "make", '"memfd_secret", errno.EPERM', ["UnsupportedError", None, None]),
+    ("secretmem", "make", '"memfd_secret", errno.EMFILE', ["SystemCallError", "memfd_secret", 24]),
     ("secretmem", "make", '"memfd_secret", errno.ENOSYS', ["UnsupportedError", None, None]),
     ("secretmem", "make", '"ftruncate", errno.ENOMEM', ["SystemCallError", "ftruncate(secretmem)", 12]),
     ("secretmem", "make", '"mmap", errno.EAGAIN, arg_equals=(3, 1)', ["LockLimitError", "mmap(secretmem)", 11]),
@@ -94,3 +95,17 @@ def test_a_refused_call(backing: str, act: str, deny: str, expected: list[object
     assert is_kept
     # Where the lock limit refuses, all is hidden first; and what is never shown again stays inaccessible.
     assert is_same is not (act == "map" and "EAGAIN" in deny)
+
+
+@pytest.mark.parametrize("code", ["EPERM", "ENOSYS"])
+def test_a_sandbox_without_secret_memory(code: str) -> None:
+    """Where memfd_secret is forbidden or not there, a store that nobody chose a backing for is locked."""
+    assert succeed(f"""
+from faultinject import deny
+from strongroom import vm
+deny("memfd_secret", errno.{code})
+store, window = vm.physical(4 * vm.PAGE_SIZE), vm.window(vm.PAGE_SIZE)
+window.map(store[2])
+window.write(0, b"1337")
+print(store.backing)
+""").split() == ["locked"]

@@ -6,6 +6,7 @@ Exit codes of every sub-command: 0 fine, 1 found or leaked, 2 usage, 3 incomplet
 from __future__ import annotations
 
 import argparse
+import errno
 import io
 import os
 import sys
@@ -41,6 +42,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit code. Usage errors end in argparse's SystemExit(2).
     """
+    if sys.stdout is None:  # how Python starts where it is closed
+        sys.stdout = _Closed()
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - for as long as the process lasts
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal without Unicode gets "?", not a traceback
@@ -64,3 +69,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _drop_output() -> None:
     """Python flushes once more at exit, and would fail again: give it somewhere to."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+class _Closed(io.TextIOBase):
+    """A standard output that is closed: what is written fails, as on a full disk, and is not lost without a word."""
+
+    def write(self, text: str, /) -> int:  # noqa: ARG002 - it is lost
+        raise OSError(errno.EBADF, "standard output is closed")

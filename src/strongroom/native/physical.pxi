@@ -206,10 +206,10 @@ cdef object _refused_store(sr_error *error, size_t size):
         return MemoryError()
     if sr_os_is_lock_limit(error):
         return _host.refusal(call, error.code, True, size)
-    if error.code == SR_UNSUPPORTED or (error.code == ENOSYS and error.call == b"memfd_secret"):
+    if error.code == SR_UNSUPPORTED or (error.code in (ENOSYS, EPERM) and error.call == b"memfd_secret"):  # EPERM: a sandbox
         return UnsupportedError(
-            f"this system has no such physical pages ({call}): secret memory takes Linux 5.14, \"awe\" Windows (Wine has "
-            "no more than its name), \"locked\" anything else")
+            f"this system has no such physical pages ({call}): secret memory takes Linux 5.14, and no sandbox that "
+            "forbids it, \"awe\" Windows (Wine has no more than its name), \"locked\" anything else")
     advice = f"{size:,} bytes of physical pages were asked for"
     if error.code == PRIVILEGE_NOT_HELD:
         advice += ": that takes the privilege \"Lock pages in memory\" (secpol.msc, User Rights Assignment), and a new logon"

@@ -68,15 +68,15 @@ def physical(size: int, *, backing: str = "auto") -> PhysicalPages:
     Args:
         size: Bytes, rounded up to a page.
         backing: What they are made of: ``"secretmem"`` (Linux 5.14), ``"locked"`` (any Unix), ``"awe"`` (Windows), or
-            ``"auto"``: on Linux secret memory, unless there is none or the machine can hibernate, which that would
-            stop; else locked; on Windows AWE.
+            ``"auto"``: on Linux secret memory, unless there is none, a sandbox forbids it, or the machine can
+            hibernate, which that would stop; else locked; on Windows AWE.
 
     Returns:
         The store, of zeros.
 
     Raises:
         ValueError, TypeError: A size of no bytes or more than there can be, an unknown backing.
-        UnsupportedError: This system has no such pages.
+        UnsupportedError: This system has no such pages, or a sandbox forbids memfd_secret.
         LockLimitError: The lock limit has no room for it. ``vm.lock_limit()`` tells it; of secret memory what windows
             show counts as well, so that a store of n windows takes n + 1.
         SystemCallError: The system has no memory for it; or on Windows the process lacks the privilege "Lock pages in
