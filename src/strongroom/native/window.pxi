@@ -121,14 +121,14 @@ cdef struct _Shown:
 cdef _Shown *_shown_runs(Window window, size_t *count) except NULL:
     """To be freed. No Python while the mutex is held, and never wait for it with the GIL."""
     cdef size_t end = window.size // _page_size, i = 0, alike
+    cdef sr_window *books
     cdef sr_pane *panes
     cdef sr_store *store
     cdef _Shown *runs
+    cdef bint is_ours
     count[0] = 0
     if window.region.kind != SR_KIND_WINDOW or window.region.address == NULL:
         raise DestroyedError("shown: this window was released")
-    if not sr_window_is_ours(window.region.window):
-        raise ForkedError("this window was made before a fork: its pages are not in this child")
     runs = <_Shown *>malloc(end * sizeof(_Shown))
     if runs == NULL:
         raise MemoryError()
@@ -136,7 +136,9 @@ cdef _Shown *_shown_runs(Window window, size_t *count) except NULL:
         with nogil:
             sr_os_enter(SR_MUTEX_WINDOWS)
             sr_os_leave(SR_MUTEX_WINDOWS)
-    panes = window.region.window.panes if window.region.window != NULL else NULL
+    books = window.region.window  # NULL: another thread has released it meanwhile
+    is_ours = books != NULL and sr_window_is_ours(books)
+    panes = books.panes if is_ours else NULL
     while panes != NULL and i < end:
         alike = sr_panes_alike(panes, i, end)
         store = panes[i].store
@@ -148,6 +150,11 @@ cdef _Shown *_shown_runs(Window window, size_t *count) except NULL:
             count[0] += 1
         i += alike
     sr_os_leave(SR_MUTEX_WINDOWS)
+    if not is_ours:
+        free(runs)
+        if books == NULL:
+            raise DestroyedError("shown: this window was released")
+        raise ForkedError("this window was made before a fork: its pages are not in this child")
     return runs
 
 
