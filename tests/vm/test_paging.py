@@ -251,6 +251,31 @@ def test_reset_and_undone() -> None:
     """)
 
 
+@needs_proc
+def test_undo_reset_leaves_no_copy() -> None:
+    """What it read, to see whether it was lost, is not on the stack afterwards, where the environment is found."""
+    succeed(
+        """
+        from strongroom import vm
+        P = vm.PAGE_SIZE
+        def on_the_stack(what):
+            line = next(line for line in open("/proc/self/maps") if line.endswith("[stack]\\n"))
+            start, end = (int(word, 16) for word in line.split()[0].split("-"))
+            memory = os.open("/proc/self/mem", os.O_RDONLY)
+            try:
+                return sum(os.pread(memory, P, at).count(what) for at in range(start, end, P))
+            finally:
+                os.close(memory)
+        with vm.allocate(P) as region:
+            ctypes.memset(region.address, 0xA7, P)  # by what needs no copy
+            assert region.undo_reset() is True
+            assert on_the_stack(bytes([0xA7]) * 64) == 0
+            assert on_the_stack(b"\\0TRACER=found") == 1
+    """,
+        env={"TRACER": "found"},
+    )
+
+
 def test_views_and_large_pages_are_not_reset(view: vm.MappedView) -> None:
     """What a file's pages hold is the file's."""
     for act in (view.reset, view.undo_reset):

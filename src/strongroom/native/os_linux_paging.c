@@ -156,18 +156,18 @@ int sr_os_undo_reset(void *address, size_t size, int *is_whole, sr_error *error)
     if (advise(address, size, MADV_POPULATE_WRITE, "madvise(MADV_POPULATE_WRITE)", error) != 0) {
         return -1;
     }
+    int outcome = 0;
     *is_whole = 1;
-    for (size_t done = 0; *is_whole && done < size; done += page) {
+    for (size_t done = 0; outcome == 0 && *is_whole && done < size; done += page) {
         int is_zeros = 1;
-        for (size_t part = 0; is_zeros && part < page; part += sizeof held) {
-            if (sr_os_copy(held, (char *)address + done + part, sizeof held, error) != 0) {
-                return -1;
-            }
-            is_zeros = memcmp(held, zeros, sizeof held) == 0;
+        for (size_t part = 0; outcome == 0 && is_zeros && part < page; part += sizeof held) {
+            outcome = sr_os_copy(held, (char *)address + done + part, sizeof held, error);
+            is_zeros = outcome == 0 && memcmp(held, zeros, sizeof held) == 0;
         }
         *is_whole = !is_zeros;
     }
-    return 0;
+    sr_os_wipe(held, sizeof held); /* no copy stays on the stack */
+    return outcome;
 }
 
 int sr_os_page_files(sr_page_file *files, size_t room, size_t *count, sr_error *error)
