@@ -20,8 +20,9 @@ int sr_posix_faults_of(int64_t pid, uint64_t *minor, uint64_t *major, sr_error *
     if (proc_pidinfo((int)pid, PROC_PIDTASKINFO, 0, &told, sizeof told) != (int)sizeof told) {
         return failed(error, "proc_pidinfo(PROC_PIDTASKINFO)");
     }
-    *major = (uint32_t)told.pti_pageins;
-    *minor = (uint32_t)told.pti_faults - (uint32_t)told.pti_pageins;
+    uint32_t all = (uint32_t)told.pti_faults, read_in = (uint32_t)told.pti_pageins;
+    *major = read_in;
+    *minor = all > read_in ? all - read_in : 0; /* two counters, read one after the other */
     return 0;
 }
 

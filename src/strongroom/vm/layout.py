@@ -70,6 +70,9 @@ def layout() -> Layout:
         half = (end - 1).bit_length()
         bits = half + 1
     else:  # both halves have all bits there, and the stack lies at the top of ours
-        half = bits = max(row.address + row.size - 1 for row in read(0)[0] if row.path == "[stack]").bit_length()
+        ends = [row.address + row.size - 1 for row in read(0)[0] if row.path == "[stack]"]
+        if not ends:
+            raise UnsupportedError("this system does not tell how address space is divided, nor where the stack lies")
+        half = bits = max(ends).bit_length()
         end = 1 << half
     return Layout(bits, physical, start, end, _TOP - (1 << half), PAGE_SIZE, GRANULARITY)
