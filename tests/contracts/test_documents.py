@@ -107,6 +107,15 @@ def test_documents_link_to_files_that_exist() -> None:
             assert (page.parent / target).exists(), f"{page.name} links to {target}"
 
 
+def test_tables_are_whole() -> None:
+    """A blank line ends a table in Markdown: rows behind one would be shown as text. Each has its line of dashes."""
+    for page in DOCUMENTS:
+        lines = ["", *re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.S).split("\n"), ""]
+        for before, line, after in zip(lines, lines[1:], lines[2:], strict=False):
+            if line.startswith("|") and not before.startswith("|"):
+                assert re.match(r"\|[-:| ]+$", after), f"{page.name}: {line[:60]}"
+
+
 def test_the_table_of_fields_is_the_class() -> None:
     """docs/policy.md has each field of a Policy with its words and its default, and so has the operator's example."""
     page = read("docs/policy.md")
