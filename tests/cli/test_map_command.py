@@ -257,6 +257,35 @@ def test_html_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.Monk
     assert [path.name for path in tmp_path.iterdir()] == ["map.html"]
 
 
+@pytest.mark.usefixtures("made_up")
+def test_html_on_standard_output_is_what_it_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The page calls itself UTF-8: so it is, on a terminal or console of another encoding, too (Windows' is one)."""
+    stream = io.TextIOWrapper(io.BytesIO(), encoding="cp1252", write_through=True)
+    monkeypatch.setattr("sys.stdout", stream)
+    assert cli.main(["map", "self", "--html", "-"]) == 0
+    told = stream.buffer.getvalue().decode("utf-8")
+    assert '<meta charset="utf-8">' in told
+    assert "⋯" in told
+    assert ">·<" in told
+
+
+@needs.unix
+@pytest.mark.usefixtures("made_up")
+def test_a_link_that_is_put_there_late_is_not_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever makes one between the look at the arguments and the writing gets nothing overwritten; 4."""
+    victim, target = tmp_path / "victim", tmp_path / "map.html"
+    victim.write_text("before")
+    whole = mapping.read
+
+    def read(*given: Any, **named: Any) -> memory.Account:
+        target.symlink_to(victim)
+        return whole(*given, **named)
+
+    monkeypatch.setattr(mapping, "read", read)
+    assert cli.main(["map", "self", "--html", str(target)]) == 4
+    assert victim.read_text() == "before"
+
+
 @needs.unix
 @pytest.mark.usefixtures("made_up")
 def test_places_that_are_no_files(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import io
 import os
 import shutil
 import stat
@@ -29,9 +30,11 @@ def read(pid: int | None, *, has_places: bool) -> memory.Account:
     account = memory.Account(told.name, number, told.user, number == os.getpid())
     try:
         regions = vm.regions(pid, "smaps")
-        places = vm.regions(pid, "pages") if has_places else regions
+        places = vm.regions(pid, "pages") if has_places else None
     except PermissionError as error:
         return replace(account, refused=error.strerror, everybody=told.totals)
+    if places is None:
+        return replace(account, regions=regions, torn=regions.torn, unread=regions.unread)
     torn = regions.torn or places.torn
     unread = tuple(dict.fromkeys((*regions.unread, *places.unread)))
     return replace(account, regions=regions, places=places, torn=torn, unread=unread)
@@ -98,13 +101,20 @@ def _region(row: vm.PageInfo, *, has_addresses: bool) -> dict[str, Any]:
     return content
 
 
+def _open_no_link(path: str, flags: int) -> int:
+    """Refuse a link that was put there after the arguments were looked at. A device is not made, nor cut."""
+    return os.open(path, (flags & ~(os.O_CREAT | os.O_TRUNC)) | getattr(os, "O_NOFOLLOW", 0))
+
+
 def _write_page(path: str, pieces: Iterable[str]) -> None:
     """Write beside the file and put it there when it is whole, for this user alone: it holds addresses and names."""
     if path == "-":
+        if isinstance(sys.stdout, io.TextIOWrapper):  # the page says that it is UTF-8, whatever the terminal speaks
+            sys.stdout.reconfigure(encoding="utf-8", errors="replace")
         sys.stdout.writelines(pieces)
         return
     if os.path.lexists(path) and not stat.S_ISREG(os.lstat(path).st_mode):
-        with open(path, "w", encoding="utf-8", errors="replace") as file:
+        with open(path, "w", encoding="utf-8", errors="replace", opener=_open_no_link) as file:
             file.writelines(pieces)
         return
     descriptor, name = tempfile.mkstemp(prefix=".strongroom-", dir=os.path.dirname(path) or ".")
