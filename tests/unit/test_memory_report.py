@@ -160,6 +160,10 @@ def test_what_must_be_said_of_the_reading() -> None:
     assert "read /proc/1/pagemap: no" in first
     assert "drawn from the left" in second
     assert account(rows.service(), unread=("x",)).is_incomplete
+    whole = [row(0, PAGE), row(PAGE, 3 * PAGE, resident_size=0)]
+    for listed in (account(rows.service(), places=whole, unread=("locks",)), account(whole, unread=("locks",))):
+        assert list(listed.notes()) == ["What could not be read: locks"]
+    assert len(list(account(rows.service(), unread=("locks",)).notes(has_picture=False))) == 1
     (told,) = account([]).notes()
     assert "thread of the kernel" in told
     refused = account([], refused="no", everybody={"VmSize": MIB, "VmLck": 0})

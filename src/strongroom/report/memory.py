@@ -300,8 +300,8 @@ class Account:
         if unknown:
             yield " ", f"Not told: what is {_or(unknown)}."
 
-    def notes(self) -> Iterator[str]:
-        """What must be said about the reading itself."""
+    def notes(self, *, has_picture: bool = True) -> Iterator[str]:
+        """What must be said about the reading itself, and about the picture if there is one."""
         if self.refused is not None:
             yield self.refused
             return
@@ -311,5 +311,7 @@ class Account:
             yield "The mappings changed each time while they were read: this is of no single moment."
         for words in self.unread:
             yield f"What could not be read: {words}"
-        if self.unread:
+        places = self.places or self.regions
+        # Other things may be unread: rows that are wholly in memory or wholly not are in their places all the same.
+        if has_picture and self.unread and any(0 < (row.resident_size or 0) < row.size for row in places):
             yield "So where in a region its pages are is not known: shares are drawn from the left."

@@ -80,7 +80,7 @@ td.n,th.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
 td.m{font:12px/20px var(--mono);white-space:nowrap}
 .w{white-space:nowrap}
 span.w{margin-right:8px;display:inline-block}
-td.name{overflow-wrap:anywhere;min-width:14em}
+td.name{overflow-wrap:anywhere;min-width:14em;width:52%}
 tr:target td{background:color-mix(in srgb,var(--link) 18%,var(--card))}
 .regions{overflow-x:auto}
 .zero{color:var(--soft)}

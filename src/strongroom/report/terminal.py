@@ -182,7 +182,7 @@ def report_lines(account: Account, width: int, paint: Paint, *, has_addresses: b
         return
     width = max(width, MIN_WIDTH)
     yield from _headline(account, width, paint)
-    for words in account.notes():
+    for words in account.notes(has_picture=False):
         yield from _wrapped(words, width)
     yield ""
     yield from region_lines(account, paint, has_addresses=has_addresses)
