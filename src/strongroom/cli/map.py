@@ -29,7 +29,9 @@ def add_to(commands: Any) -> None:
     forms = parser.add_mutually_exclusive_group()
     forms.add_argument("--regions", action="store_true", help="a line for each region instead of the picture")
     forms.add_argument("--json", action="store_true", help="one JSON object on standard output")
-    forms.add_argument("--html", metavar="FILE", type=_file, help="the picture and every region as a page")
+    forms.add_argument(
+        "--html", metavar="FILE", type=_file, help="the picture and every region as a page; - is standard output"
+    )
     parser.add_argument("--no-addresses", action="store_true", help="leave out addresses and the sizes of large gaps")
     parser.set_defaults(run=run)
 
