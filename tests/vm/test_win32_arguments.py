@@ -21,6 +21,7 @@ from strongroom.vm.win32 import (
     VirtualQuery,
     Win32Error,
     memory,
+    physical,
     regions,
     sections,
     securing,
@@ -30,6 +31,8 @@ from strongroom.vm.win32 import mapping as views
 from strongroom.vm.win32.errors import Translated
 
 MARKER = "SECRET-0451"
+OWN = c.INVALID_HANDLE_VALUE  # GetCurrentProcess
+HAS_PHYSICAL = sys.platform != "win32"  # Windows wants a privilege, and Wine has the names alone
 
 
 class Index:
@@ -86,6 +89,13 @@ FINE = {
     ("OpenFileMapping", "bInheritHandle", "False"),
     ("RtlMoveMemory", "Source", "bytes"),
 }
+#: Where there are physical pages.
+if HAS_PHYSICAL:
+    FINE |= {
+        *(("MapUserPhysicalPages", "PageArray", "None"), ("MapUserPhysicalPagesScatter", "PageArray", "None")),
+        *(("AllocateUserPhysicalPages", "hProcess", "-1"), ("AllocateUserPhysicalPages", "hProcess", "index -1")),
+        *(("FreeUserPhysicalPages", "hProcess", "-1"), ("FreeUserPhysicalPages", "hProcess", "index -1")),
+    }
 
 
 class World:
@@ -99,6 +109,10 @@ class World:
         self.view = win32.MapViewOfFile(self.section, c.FILE_MAP_ALL_ACCESS, 0, 0, 0)
         self.promise = win32.MmSecureVirtualMemory(self.page + 4096, 1, c.PAGE_READONLY)
         self.old, self.information = DWORD(77), MEMORY_BASIC_INFORMATION()
+        self.count, self.frames, self.window = DWORD(1), [0], self.page
+        if HAS_PHYSICAL:
+            win32.AllocateUserPhysicalPages(OWN, self.count, self.frames)
+            self.window = VirtualAlloc(None, 8192, c.MEM_RESERVE | c.MEM_PHYSICAL, c.PAGE_READWRITE)
 
     def arguments(self) -> dict[str, dict[str, Any]]:
         """For each function arguments that are fine."""
@@ -142,6 +156,14 @@ class World:
             "UnmapViewOfFile": {"lpBaseAddress": view},
             "FlushViewOfFile": {"lpBaseAddress": view, "dwNumberOfBytesToFlush": 8},
             "CloseHandle": {"hObject": section},
+            "AllocateUserPhysicalPages": {"hProcess": OWN, "NumberOfPages": self.count, "PageArray": [0]},
+            "MapUserPhysicalPages": {"VirtualAddress": self.window, "NumberOfPages": 1, "PageArray": self.frames},
+            "MapUserPhysicalPagesScatter": {
+                "VirtualAddresses": [self.window],
+                "NumberOfPages": 1,
+                "PageArray": self.frames,
+            },
+            "FreeUserPhysicalPages": {"hProcess": OWN, "NumberOfPages": self.count, "PageArray": self.frames},
             "CryptProtectMemory": {"pDataIn": page, "cbDataIn": 16, "dwFlags": 0},
             "CryptUnprotectMemory": {"pDataIn": page, "cbDataIn": 16, "dwFlags": 0},
         }
@@ -157,11 +179,14 @@ class World:
             seen.append(([getattr(info, name) for name in info.__slots__], bytes(data)))
         region = regions.region_at(self.page)
         assert region is not None
-        tables = memory._allocations, views._views, sections._handles, securing._secured
+        tables = memory._allocations, views._views, sections._handles, securing._secured, physical._allocations
         return seen, region.pages(), [set(table) for table in tables], self.old.value, self.information.State
 
     def end(self) -> None:
         """Give everything back."""
+        if HAS_PHYSICAL:
+            VirtualFree(self.window, 0, c.MEM_RELEASE)
+            win32.FreeUserPhysicalPages(OWN, self.count, self.frames)
         win32.MmUnsecureVirtualMemory(self.promise)
         win32.UnmapViewOfFile(self.view)
         win32.CloseHandle(self.section)
@@ -217,6 +242,10 @@ def test_what_is_fine_is_fine() -> None:
             win32.CloseHandle(result)
         elif name == "VirtualAlloc":
             VirtualFree(result, 0, c.MEM_RELEASE)
+        elif name == "AllocateUserPhysicalPages":
+            win32.FreeUserPhysicalPages(OWN, world.count, arguments["PageArray"])
+        elif name == "FreeUserPhysicalPages":
+            win32.AllocateUserPhysicalPages(OWN, world.count, world.frames)
         world.end()
 
 

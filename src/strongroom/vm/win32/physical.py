@@ -7,7 +7,7 @@ is told its frames elsewhere. Each allocation is a store of ``vm.physical``.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import MutableSequence, Sequence
+from collections.abc import Mapping, MutableSequence, Sequence
 from contextlib import suppress
 
 from strongroom import _native
@@ -54,7 +54,8 @@ def _fail_unless_own(call: str, process: int) -> None:
 
 
 def _items(call: str, name: str, values: Sequence[int] | None, count: int) -> list[int]:
-    if values is None or not hasattr(values, "__getitem__") or isinstance(values, (str, bytes)):
+    is_sequence = hasattr(values, "__getitem__") and hasattr(values, "__len__")
+    if values is None or not is_sequence or isinstance(values, (str, bytes, Mapping, type)):
         raise TypeError(f"{call}: {name} must be a sequence of integers, not {type(values).__name__}")
     fail_unless(len(values) >= count, call, c.ERROR_INVALID_PARAMETER, f"{name} has fewer than {count:,} items")
     return [number(call, name, values[index], 64) for index in range(count)]
@@ -103,9 +104,13 @@ def AllocateUserPhysicalPages(hProcess: int, NumberOfPages: HasValue | None, Pag
     with Translated(call, None, ((LockLimitError, c.ERROR_NO_SYSTEM_RESOURCES),)):
         store = physical(count * PAGE_SIZE)
     base, _next_number = _next_number, _next_number + count
+    try:
+        for index in range(count):
+            PageArray[index] = base + index
+    except Exception:  # a tuple, bytes, an array of small numbers
+        store.release()
+        raise TypeError(f"{call}: PageArray must take {count:,} numbers of 64 bits") from None
     _allocations = (*_allocations, _Allocation(base, store))
-    for index in range(count):
-        PageArray[index] = base + index
     return True
 
 
