@@ -112,7 +112,7 @@ said = [told(ask) for ask in (vm.page_files, vm.clustering, vm.layout, lambda: v
 assert {{one[0] for one in said}} == {{"SystemCallError"}}, said
 assert {{one[2] for one in said}} == {{{code}}}, said
 files = ["read(/proc/self/stat)" if {code} == errno.ENOENT else "read(/proc/swaps)",
-         "read(/proc/sys/vm/page-cluster)", "read(/proc/cpuinfo)", "read(/proc/PID/pagemap)"]
+         "read(/proc/sys/vm/page-cluster)", "read(/proc/cpuinfo)", "read(/proc/self/pagemap)"]
 assert [one[1] for one in said] == files, said
 moved = region.page_out()
 assert moved[:3] == (4, 4, 4) or moved.after == 0, moved
@@ -124,7 +124,8 @@ def test_without_reading() -> None:
     """The same where files open and cannot be read; another process's faults are an error, too."""
     run("""
 deny("pread64", errno.EIO)
-assert told(lambda: vm.translate(region.address)) == ("SystemCallError", "read(/proc/PID/pagemap)", errno.EIO)
+assert told(lambda: vm.translate(region.address)) == ("SystemCallError", "read(/proc/self/pagemap)", errno.EIO)
+assert told(lambda: vm.translate(0, os.getppid()))[1] == f"read(/proc/{os.getppid()}/pagemap)"
 deny("read", errno.EIO)
 for ask in (vm.page_files, vm.clustering, vm.layout, lambda: vm.faults(1)):
     said = told(ask)

@@ -300,6 +300,18 @@ def test_any_address() -> None:
 
 
 @needs_proc
+def test_an_address_in_a_region_is_the_regions(region: vm.Region) -> None:
+    """By address the same errors as by region; a range that ends beyond it is asked of the system."""
+    region.decommit(0, PAGE)
+    for act in (vm.page_out, vm.prefetch):
+        with pytest.raises(AccessError, match=f"{act.__name__}: the page at offset 0x0 is reserved"):
+            act(region.address, 0, PAGE)
+        assert act(region.address, PAGE, PAGE).asked == 1
+    with pytest.raises(OSError, match="madvise"):
+        vm.prefetch(region.address, 0, SIZE + PAGE)
+
+
+@needs_proc
 def test_clustering_is_the_kernels() -> None:
     """2 to the power of vm.page-cluster."""
     told = int(Path("/proc/sys/vm/page-cluster").read_text())

@@ -38,6 +38,8 @@ def test_a_child_has_none_of_it(backing: str) -> None:
                     lambda: window.secure(0, PAGE, vm.READ_ONLY),
                     window.unmap,
                     window.shown,
+                    lambda: vm.prefetch(window.address, 0, PAGE),
+                    lambda: vm.page_out(window.address, 0, PAGE),
                     store.release,
                     store.__enter__,
                 )

@@ -5,6 +5,7 @@ import pytest
 from children import succeed
 from needs import linux
 from stores import each_kind
+from strongroom import vm
 
 pytestmark = linux
 
@@ -100,6 +101,24 @@ store = vm.physical(64 * P - used + P, backing="locked")
 assert vm.lock_limit().locked_now > used
 """
     )
+
+
+def test_no_memory_for_the_books() -> None:
+    """A store whose books are larger than all addresses is a MemoryError with the size; that of shown() has words."""
+    with pytest.raises(MemoryError, match=f"{1 << 61:,} bytes of physical pages were asked for"):
+        vm.physical(1 << 61)
+    succeed("""
+        import resource
+        from strongroom import vm
+        window = vm.window((1 << 22) * vm.PAGE_SIZE)
+        most = int(open("/proc/self/statm").read().split()[0]) * vm.PAGE_SIZE + (1 << 24)
+        resource.setrlimit(resource.RLIMIT_AS, (most, most))
+        try:
+            told = str(window.shown())
+        except MemoryError as error:
+            told = str(error)
+        assert told == "shown: there is no memory for the list", told
+    """)
 
 
 @each_kind()

@@ -14,7 +14,7 @@ from strongroom._native import PAGE_SIZE
 from strongroom._os import texts
 from strongroom.exceptions import SystemCallError
 
-__all__ = ["Entry", "frame_flags", "indices", "parse_entry", "parse_word", "read_entry", "share_count"]
+__all__ = ["NOTHING", "Entry", "frame_flags", "indices", "parse_entry", "parse_word", "read_entry", "share_count"]
 
 _PRESENT, _SWAPPED, _FILE, _GUARD, _EXCLUSIVE = 1 << 63, 1 << 62, 1 << 61, 1 << 58, 1 << 56
 _FRAME_MASK = (1 << 55) - 1
@@ -39,6 +39,10 @@ class Entry(namedtuple("_Entry", "is_present is_swapped is_file is_exclusive fra
     frame: int
     area: int
     slot: int
+
+
+#: Of a page that is neither in memory nor in a page file.
+NOTHING = Entry(False, False, False, False, 0, 0, 0)
 
 
 def parse_word(data: bytes, path: str) -> int:
@@ -66,7 +70,7 @@ def read_entry(pid: int, address: int) -> Entry:
     """The entry of a page of a process, 0 being this one.
 
     Raises:
-        SystemCallError: It cannot be read; the call is named with PID for the process's number.
+        SystemCallError: It cannot be read.
     """
     offset = address // PAGE_SIZE * _WORD
     for name in (str(pid),) if pid else ("thread-self", "self"):
@@ -75,7 +79,7 @@ def read_entry(pid: int, address: int) -> Entry:
         except SystemCallError as error:
             if error.code == _ENOENT and name == "thread-self":
                 continue
-            raise SystemCallError("read(/proc/PID/pagemap)", error.code) from None
+            raise SystemCallError(f"read(/proc/{pid or 'self'}/pagemap)", error.code) from None
         return parse_entry(data or bytes(_WORD))  # nothing at all: above user space
     raise AssertionError  # pragma: no cover
 

@@ -194,7 +194,7 @@ cdef list _numbers_of(object key):
 
 
 cdef object _checked_page(object number, size_t most):
-    cdef size_t page = _checked_number(number, "a page's number")
+    cdef size_t page = _checked_number(number, "a page's number", most - 1)
     if page >= most:
         raise IndexError(f"there is no page {_counted(page)}: the last one is {most - 1:,}")
     return page
@@ -203,7 +203,7 @@ cdef object _checked_page(object number, size_t most):
 cdef object _refused_store(sr_error *error, size_t size):
     call = error.call.decode()
     if error.call == b"malloc":
-        return MemoryError()
+        return MemoryError(f"{size:,} bytes of physical pages were asked for: there is no memory for the books of them")
     if sr_os_is_lock_limit(error):
         return _host.refusal(call, error.code, True, size)
     if error.code == SR_UNSUPPORTED or (error.code in (ENOSYS, EPERM) and error.call == b"memfd_secret"):  # EPERM: a sandbox

@@ -82,8 +82,8 @@ cdef unsigned _checked_protection(object protection, bint must_be_possible=True,
     return value
 
 
-cdef size_t _checked_number(object value, str what) except? 0:
-    """An offset, size or address: not negative, and no more than this machine can count to."""
+cdef size_t _checked_number(object value, str what, size_t told=SIZE_MAX) except? 0:
+    """An offset, size or address: not negative, and no more than this machine can count to; ``told``, the most in words."""
     cdef size_t number
     if type(value) is not int:
         if isinstance(value, bool) or not PyIndex_Check(value):
@@ -92,7 +92,7 @@ cdef size_t _checked_number(object value, str what) except? 0:
     try:
         number = value
     except OverflowError:
-        raise ValueError(f"{what} must be from 0 to {SIZE_MAX:,}, not {_counted(value)}") from None
+        raise ValueError(f"{what} must be from 0 to {told:,}, not {_counted(value)}") from None
     return number
 
 

@@ -25,6 +25,8 @@ cdef object _refusal(AddressSpace region, sr_answer outcome, sr_request *request
         verb = "view"
     elif request.verb == SR_HOLD and request.kind == SR_HOLD_CALL:
         verb = "flush"  # of the calls that hold only this one asks for nothing else
+    elif request.verb == SR_MAP_PAGES and request.store == NULL:
+        verb = "unmap"
     where = f"{verb}: the page at offset {request.page * region.region.page_size:#x}"
     if outcome == SR_FAILED:
         return _failure(region, verb, request)

@@ -94,6 +94,7 @@ cdef class Window(Region):
 
         Raises:
             DestroyedError, ForkedError: The window was released, or is a parent's.
+            MemoryError: There is no memory for the list.
 
         Source: strongroom's own books; ``vm.pages`` asks the system.
 
@@ -131,7 +132,7 @@ cdef _Shown *_shown_runs(Window window, size_t *count) except NULL:
         raise DestroyedError("shown: this window was released")
     runs = <_Shown *>malloc(end * sizeof(_Shown))
     if runs == NULL:
-        raise MemoryError()
+        raise MemoryError("shown: there is no memory for the list")
     while not sr_os_try_enter(SR_MUTEX_WINDOWS):
         with nogil:
             sr_os_enter(SR_MUTEX_WINDOWS)
@@ -170,7 +171,7 @@ def make_window(type kind not None, size):
     _make_room_for_region()
     if sr_region_reserve_window(&window.region, count, &error):
         if error.call == b"malloc":
-            raise MemoryError()
+            raise MemoryError(f"{count * _page_size:,} bytes of window were asked for: there is no memory for the books of them")
         if error.call == b"VirtualAlloc(MEM_PHYSICAL)" and error.code == INVALID_PARAMETER:
             raise UnsupportedError("this system has no windows for physical pages (VirtualAlloc of MEM_PHYSICAL: Wine)")
         raise _refused_reservation(&error, count * _page_size, None)

@@ -172,8 +172,8 @@ def page_out(where: _native.Region | int, offset: int = 0, size: int | None = No
     if isinstance(where, _native.Region):
         return _out(*_native.page_out_region(where, offset, size))
     start, length = _range(where, offset, size)
-    region = _native.find_region(start)
-    if region is not None and start + length <= region.address + len(region):
+    region = _region_of(start, length)
+    if region is not None:
         return _out(*_native.page_out_region(region, start - region.address, length))
     if mappings.KNOWS_RESERVATIONS:
         raise UnsupportedError(
@@ -212,6 +212,9 @@ def prefetch(where: _native.Region | int, offset: int = 0, size: int | None = No
     if isinstance(where, _native.Region):
         return Moved(*_native.prefetch_region(where, offset, size, wait), None)
     start, length = _range(where, offset, size)
+    region = _region_of(start, length)
+    if region is not None:
+        return Moved(*_native.prefetch_region(region, start - region.address, length, wait), None)
     return Moved(*_native.move_pages(start, length, True, wait)[1:], None)
 
 
@@ -229,6 +232,12 @@ def _range(where: int, offset: int, size: int | None) -> tuple[int, int]:
         )
     start -= start % PAGE_SIZE
     return start, -(-end // PAGE_SIZE) * PAGE_SIZE - start
+
+
+def _region_of(start: int, length: int) -> _native.Region | None:
+    """The region that all of a range lies in."""
+    region = _native.find_region(start)
+    return region if region is not None and start + length <= region.address + len(region) else None
 
 
 def _out(start: int, asked: int, before: int | None, after: int | None) -> Moved:

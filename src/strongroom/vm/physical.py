@@ -79,11 +79,14 @@ def physical(size: int, *, backing: str = "auto") -> PhysicalPages:
         UnsupportedError: This system has no such pages, or a sandbox forbids memfd_secret.
         LockLimitError: The lock limit has no room for it. ``vm.lock_limit()`` tells it; of secret memory what windows
             show counts as well, so that a store of n windows takes n + 1.
+        MemoryError: There is no memory for the books of that many pages.
         SystemCallError: The system has no memory for it; or on Windows the process lacks the privilege "Lock pages in
             memory".
 
-    Platform notes: secret memory comes into being page by page at the first touch, about 20 microseconds each, and
-    no machine hibernates while there is some. Locked and AWE pages are all there from the start.
+    Platform notes: secret memory comes into being page by page at the first touch, about 20 microseconds each, so that
+    a store larger than RAM is no error until it is touched; no machine hibernates while there is some. Locked and AWE
+    pages are all there from the start. Where free RAM does not suffice, at once or at a touch, Linux kills processes,
+    this one or others, and raises nothing: choose a size that RAM has.
 
     Does not protect against: hibernation, with ``"locked"`` and ``"awe"``; the kernel moving a ``"locked"`` page and
     leaving its old copy in free RAM; readers, debuggers and dumps of others, which only ``"secretmem"`` keeps out; the

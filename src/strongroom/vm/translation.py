@@ -66,7 +66,7 @@ def translate(address: int, pid: int | None = None) -> Translation:
         pid: Another process; ``None`` is this one.
 
     Returns:
-        The translation.
+        The translation; of a process without memory (a kernel thread, a zombie) every address is nowhere.
 
     Raises:
         ValueError, TypeError: No address, no process's number.
@@ -90,10 +90,7 @@ def translate(address: int, pid: int | None = None) -> Translation:
     address, number = mappings.checked(address), mappings.checked_process(pid)
     if not mappings.LISTS_TEXT:
         raise UnsupportedError("translate: this system tells programs neither frames of memory nor slots of page files")
-    try:
-        entry = pagetable.read_entry(number, address)
-    except SystemCallError as error:
-        raise mappings.refusal(error, number) from None
+    entry = _entry(number, address)
     tables = pagetable.indices(address, layout().bits)
     row = _row_at(address, number)
     path = row.path if row.inode else None
@@ -108,6 +105,24 @@ def translate(address: int, pid: int | None = None) -> Translation:
 
 def _start(address: int) -> int:
     return address - address % PAGE_SIZE
+
+
+def _entry(pid: int, address: int) -> pagetable.Entry:
+    try:
+        return pagetable.read_entry(pid, address)
+    except SystemCallError as error:
+        refused = mappings.refusal(error, pid)
+    if pid and isinstance(refused, (ProcessLookupError, PermissionError)) and _is_empty(pid):
+        return pagetable.NOTHING
+    raise refused
+
+
+def _is_empty(pid: int) -> bool:
+    """Whether there is such a process and nothing mapped in it: it has no page tables that could be opened."""
+    try:
+        return not read(pid)[0]
+    except OSError:
+        return False
 
 
 def _row_at(address: int, pid: int) -> PageInfo:
