@@ -3,6 +3,7 @@
 Sources: madvise(2) MADV_PAGEOUT, process_madvise(2), msync(2), proc_pid_mem(5); mm/vmscan.c and fs/ext4/page-io.c.
 """
 
+import contextlib
 import ctypes
 import functools
 import mmap
@@ -52,6 +53,20 @@ def contents(page: int) -> bytes:
         return os.pread(memory, PAGE, page)
     finally:
         os.close(memory)
+
+
+@contextlib.contextmanager
+def one_cpu() -> Iterator[None]:
+    """Stay where the page was touched: there one call drops it, or moves it out, where systems have such a call."""
+    if not hasattr(os, "sched_setaffinity"):
+        yield
+        return
+    allowed = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(allowed)})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, allowed)
 
 
 def cpus_in_turn() -> Iterator[None]:

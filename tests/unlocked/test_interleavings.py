@@ -41,17 +41,6 @@ SECONDS = 0.5 if not WANTED else WANTED / 20_000
 SIZE = 1000
 
 
-@contextlib.contextmanager
-def one_cpu() -> Iterator[None]:
-    """Stay where the page was touched: there one call drops it."""
-    allowed = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {min(allowed)})
-    try:
-        yield
-    finally:
-        os.sched_setaffinity(0, allowed)
-
-
 class Uses:
     """One buffer in use, and what is known of it: the contents that were stored last, and whether they were dropped."""
 
@@ -172,7 +161,7 @@ def test_losses_at_every_step(vanishing_backing: vanishing.Kind, quick_disk: Pat
     is_slow = vanishing_backing == "partial" and quick_disk is None
     rounds = ROUNDS_ON_A_DISK if is_slow else ROUNDS
     directory = quick_disk if vanishing_backing == "partial" else None
-    with one_cpu(), VolatileBuffer(SIZE, backing=vanishing_backing, directory=directory) as volatile:
+    with vanishing.one_cpu(), VolatileBuffer(SIZE, backing=vanishing_backing, directory=directory) as volatile:
         page = vanishing.page_of(volatile)
         seen = Uses(volatile, lambda: vanishing.drop_page(page, vanishing_backing), seed=rounds).go(rounds)
     assert min(seen["reported"], seen["right"]) > rounds / 4, seen
@@ -180,7 +169,7 @@ def test_losses_at_every_step(vanishing_backing: vanishing.Kind, quick_disk: Pat
 
 def test_control_a_check_that_sees_nothing(vanishing_backing: vanishing.Kind) -> None:
     """A saboteur puts the sentinels back after each drop: the same steps then find dropped bytes."""
-    with one_cpu(), VolatileBuffer(SIZE, backing=vanishing_backing) as volatile:
+    with vanishing.one_cpu(), VolatileBuffer(SIZE, backing=vanishing_backing) as volatile:
         page, sentinels = vanishing.page_of(volatile), vanishing.sentinels_of(volatile)
 
         def sabotage() -> None:

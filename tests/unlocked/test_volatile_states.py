@@ -283,9 +283,7 @@ class Buffers(RuleBasedStateMachine):
 
 def run_machine(backing: vanishing.Kind, **changed: Any) -> None:
     """On one CPU: there a drop is one call."""
-    allowed = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {min(allowed)})
-    try:
+    with vanishing.one_cpu():
         run_state_machine_as_test(
             type("Buffers", (Buffers,), {"backing": backing, **changed}),
             settings=settings(
@@ -298,8 +296,6 @@ def run_machine(backing: vanishing.Kind, **changed: Any) -> None:
                 suppress_health_check=list(HealthCheck),
             ),
         )
-    finally:
-        os.sched_setaffinity(0, allowed)
 
 
 def test_in_any_order(vanishing_backing: vanishing.Kind) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 import observed
 import pages
+import vanishing
 from children import succeed
 from pages import PAGE, needs_fork, needs_proc
 from strongroom import AccessError, SecuredError, UnsupportedError, vm
@@ -35,7 +36,7 @@ def view(tmp_path: Path) -> Iterator[vm.MappedView]:
     if kind.strip() in ("tmpfs", "ramfs"):
         pytest.skip("needs temporary files on a disk: set TMPDIR")
     path = tmp_path / "file"
-    with path.open("w+b") as file, vm.map_file(file, 0, SIZE) as made:
+    with vanishing.one_cpu(), path.open("w+b") as file, vm.map_file(file, 0, SIZE) as made:
         made.fill(0, SIZE, 7)
         made.flush()
         yield made
