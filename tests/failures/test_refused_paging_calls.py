@@ -41,9 +41,9 @@ def run(code: str) -> None:
 
 
 @pytest.mark.parametrize("verb", VERBS)
-@pytest.mark.parametrize("code", [errno.ENOMEM, errno.EPERM, errno.EIO])
+@pytest.mark.parametrize("code", [errno.ENOMEM, errno.EPERM, errno.EIO, errno.EAGAIN])
 def test_the_advice_refused(verb: str, code: int) -> None:
-    """The error names the advice; pages, contents and holds are as before."""
+    """The error names the advice; pages, contents and holds are as before. "Try again" is heeded, not for ever."""
     name = {21: "PAGEOUT", 22: "POPULATE_READ", 8: "FREE", 23: "POPULATE_WRITE"}[VERBS[verb]]
     run(f"""
 deny("madvise", {code}, arg_equals=(2, {VERBS[verb]}))

@@ -38,16 +38,18 @@
 
 /* Pages, and runs of pages, asked about at a time: on the stack. */
 enum { ANSWERS = 512, RUNS = 64 };
+/* Of advice for which the kernel is short of something just now: who waits for the region would wait for good. */
+enum { MOST_TRIES = 100 };
 /* Nanoseconds: doubled from one to the other, 102 milliseconds together. */
 enum { FIRST_PAUSE = 200000, LAST_PAUSE = 51200000 };
 
 /* Advice that this kernel does not know is lacking, if nothing is wrong with the range itself. */
 static int advise(void *address, size_t size, int advice, const char *call, sr_error *error)
 {
-    int result;
+    int result, tries = 0;
     do {
         result = madvise(address, size, advice);
-    } while (result != 0 && errno == EAGAIN);
+    } while (result != 0 && errno == EAGAIN && ++tries < MOST_TRIES);
     if (result != 0 && errno == EINVAL && madvise(address, 0, advice) != 0 && errno == EINVAL) {
         return lacking(error, call);
     }
