@@ -44,7 +44,7 @@ static int is_run(const sr_page_run *run, const unsigned char *address, size_t f
 
 static void test_as_the_page_table_has_it(void)
 {
-    size_t known_count, bytes = MANY * page;
+    size_t known_count = 0, bytes = MANY * page;
     uint64_t known_reached;
     unsigned char *address = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (address == MAP_FAILED) {

@@ -28,11 +28,12 @@ def run(bench: Bench) -> list[Row]:
         return [not_tried(row, bench.swap_problem, is_incomplete=True) for row in rows]
     tracers = Tracers((ORDINARY, *(ROW_KINDS[row][1] for row in rows)))
     with bench.victim(tracers, pressed=True) as victim:
-        for _ in range(_TRIES):  # what was touched just now may still wait in a batch of its processor
+        for _ in range(_TRIES):
+            # By a second road: reclaim passes by pages that were locked once, and what waits in a processor's batch.
+            bench.push_out([victim.pid], again=True)
             told, findings = raw_scan(bench, tracers, [("victim", victim.pid)])
             if findings[ORDINARY].copies >= STORE_PAGES:
                 break
-            bench.push_out([victim.pid], again=True)
         # The page table does not tell of shared memory that is in swap; smaps does.
         told["swapped_stores"] = swapped = pages.swapped_stores(victim.pid)
         held = {row: _look_through(victim, tracers, ROW_KINDS[row][1]) for row in rows}
