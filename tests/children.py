@@ -11,7 +11,7 @@ import threading
 import time
 import traceback
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -209,6 +209,18 @@ class Live:
 
 
 _PTRACE_CONT, _PTRACE_SEIZE = 7, 0x4206  # linux/ptrace.h
+
+
+def left_by_its_reader(command: Sequence[str]) -> int:
+    """The exit code of a program of which somebody reads one line and leaves, and which has no more to say to that."""
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.readline()
+    process.stdout.close()
+    assert process.stderr.read() == b""
+    process.stderr.close()
+    return process.wait(30)
 
 
 def _ptrace(request: int, pid: int, data: int) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+import children
 import memoryrows as rows
 import needs
 import schemas
@@ -320,14 +321,7 @@ def test_json_without_addresses_and_with_hostile_names(
 @needs.linux
 def test_a_reader_that_leaves_is_no_crash() -> None:
     """`strongroom map self --json | head -1` ends without a traceback."""
-    process = subprocess.Popen([*COMMAND, "self", "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    assert process.stdout is not None
-    assert process.stderr is not None
-    process.stdout.readline()
-    process.stdout.close()
-    assert process.stderr.read() == b""
-    process.stderr.close()
-    assert process.wait(30) == cli.OWN_ERROR
+    assert children.left_by_its_reader([*COMMAND, "self", "--json"]) == cli.OWN_ERROR
 
 
 @needs.linux

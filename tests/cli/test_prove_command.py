@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+import children
 import schemas
 from strongroom import cli
 from strongroom.prove import model, present
@@ -141,14 +142,7 @@ def test_elsewhere_every_trial_says_that_it_needs_linux(arguments: list[str]) ->
 @pytest.mark.skipif(not HAS_TRIALS, reason="needs Linux")
 def test_a_reader_that_leaves_is_no_crash() -> None:
     """`strongroom prove | head -1` ends without a traceback and leaves nothing undone."""
-    process = subprocess.Popen([*COMMAND, "--no-changes"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    assert process.stdout is not None
-    assert process.stderr is not None
-    process.stdout.readline()
-    process.stdout.close()
-    assert process.stderr.read() == b""
-    process.stderr.close()
-    assert process.wait(30) == cli.OWN_ERROR
+    assert children.left_by_its_reader([*COMMAND, "--no-changes"]) == cli.OWN_ERROR
 
 
 @pytest.mark.parametrize("error", [RuntimeError, AttributeError, OSError, KeyError])
