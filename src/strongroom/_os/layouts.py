@@ -6,6 +6,7 @@ Source: proc_cpuinfo(5), man-pages 6.10; Documentation/arch/x86/x86_64/mm.rst, D
 from __future__ import annotations
 
 import re
+from functools import cache
 
 from strongroom import _native
 from strongroom._os import PLATFORM, texts
@@ -36,6 +37,7 @@ def parse_address_sizes(text: str) -> tuple[int | None, int | None]:
     return physical, virtual
 
 
+@cache  # of a machine they stay what they are, and it takes the kernel a while to tell of many processors
 def read_address_sizes() -> tuple[int | None, int | None]:
     """The same, of this machine."""
     return parse_address_sizes(texts.read(_CPUINFO)) if PLATFORM == "linux" else (None, None)

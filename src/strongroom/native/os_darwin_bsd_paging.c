@@ -26,13 +26,13 @@ int sr_os_prefetch(void *address, size_t size, int is_waited, sr_error *error)
     if (madvise(address, size, MADV_WILLNEED) != 0) {
         return failed(error, "madvise(MADV_WILLNEED)");
     }
-    char byte; /* a touch that is no fault when the page is not there any more */
-    for (size_t done = 0; is_waited && done < size; done += sr_os_page_size()) {
-        if (sr_os_copy(&byte, (char *)address + done, 1, error) != 0) {
-            return -1;
-        }
+    char byte = 0; /* a touch that is no fault when the page is not there any more */
+    int outcome = 0;
+    for (size_t done = 0; is_waited && outcome == 0 && done < size; done += sr_os_page_size()) {
+        outcome = sr_os_copy(&byte, (char *)address + done, 1, error);
     }
-    return 0;
+    sr_os_wipe(&byte, 1);
+    return outcome;
 }
 
 int sr_os_reset(void *address, size_t size, sr_error *error)

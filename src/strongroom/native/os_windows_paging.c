@@ -10,6 +10,7 @@
  * GetProcessMemoryInfo, EnumPageFilesW, GetSystemInfo.
  */
 #include "os_windows.h"
+#include "sr_os_backing.h"
 #include "sr_os_paging.h"
 
 #include <psapi.h>
@@ -119,13 +120,7 @@ int sr_os_prefetch(void *address, size_t size, int is_waited, sr_error *error)
     if (prefetch != NULL && !prefetch(GetCurrentProcess(), 1, &range, 0)) {
         return failed(error, "PrefetchVirtualMemory");
     }
-    char byte; /* a touch that is no fault when the page is not there any more */
-    for (size_t done = 0; is_waited && done < size; done += sr_os_page_size()) {
-        if (sr_os_copy(&byte, (char *)address + done, 1, error) != 0) {
-            return -1;
-        }
-    }
-    return 0;
+    return is_waited ? sr_os_fetch(address, size, 0, error) : 0;
 }
 
 int sr_os_reset(void *address, size_t size, sr_error *error)

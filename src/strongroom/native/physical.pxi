@@ -224,8 +224,7 @@ def make_physical(type kind not None, size, backing):
     cdef PhysicalPages pages
     cdef void *owner
     cdef sr_store *store
-    if wanted == 0 or wanted > SIZE_MAX // 2:
-        raise ValueError(f"size must be from 1 to {SIZE_MAX // 2:,} bytes, not {wanted:,}")
+    _require_some(wanted)
     count = (wanted - 1) // _page_size + 1
     _begin()
     pages = kind.__new__(kind)

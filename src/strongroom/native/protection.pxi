@@ -96,6 +96,13 @@ cdef size_t _checked_number(object value, str what, size_t told=SIZE_MAX) except
     return number
 
 
+cdef int _require_some(size_t size) except -1:
+    """Refuse sizes of address space that are none, or that no pointer difference could tell."""
+    if size == 0 or size > SIZE_MAX // 2:
+        raise ValueError(f"size must be from 1 to {SIZE_MAX // 2:,} bytes, not {size:,}")
+    return 0
+
+
 def checked_number(value, str what not None):
     """The same for the Python layers: the integer, or an error that names ``what`` it was to be."""
     return _checked_number(value, what)

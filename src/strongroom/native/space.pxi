@@ -84,8 +84,7 @@ cdef class AddressSpace:
         cdef bint failed
         if page == 0:
             raise UnsupportedError("this system has no large pages, or does not say how large they are")
-        if wanted == 0 or wanted > SIZE_MAX // 2:
-            raise ValueError(f"size must be from 1 to {SIZE_MAX // 2:,} bytes, not {wanted:,}")
+        _require_some(wanted)
         if (address is not None) + (near is not None) + (place == SR_PLACE_TOP_DOWN) > 1:
             raise ValueError("address=, near= and top_down= exclude each other: each says where the region goes")
         if step % _page_size:

@@ -152,31 +152,6 @@ sr_window *sr_window_begin(char *address, size_t page_count)
     return window;
 }
 
-void sr_window_end(sr_window *window)
-{
-    if (sr_window_is_ours(window)) {
-        for (size_t i = 0; i < window->page_count; i++) {
-            sr_pane pane = window->panes[i];
-            if (pane.store != NULL) {
-                pane.store->shown[pane.page] = 0;
-                pane.store->shown_count--;
-                sr_window_drop(&pane, 1);
-            }
-        }
-        if (window->previous != NULL) {
-            window->previous->next = window->next;
-        } else {
-            windows = window->next;
-        }
-        if (window->next != NULL) {
-            window->next->previous = window->previous;
-        }
-    }
-    free(window);
-}
-
-/* ---- which page is where ---- */
-
 static void take(const sr_pane *pane)
 {
     if (pane->store != NULL) {
@@ -194,6 +169,28 @@ static void give_up(const sr_pane *pane)
         pane->store->shown_count--;
     }
 }
+
+void sr_window_end(sr_window *window)
+{
+    if (sr_window_is_ours(window)) {
+        for (size_t i = 0; i < window->page_count; i++) {
+            sr_pane pane = window->panes[i];
+            give_up(&pane);
+            sr_window_drop(&pane, 1);
+        }
+        if (window->previous != NULL) {
+            window->previous->next = window->next;
+        } else {
+            windows = window->next;
+        }
+        if (window->next != NULL) {
+            window->next->previous = window->previous;
+        }
+    }
+    free(window);
+}
+
+/* ---- which page is where ---- */
 
 void sr_window_put_back(sr_window *window, size_t first, size_t count, const sr_pane *before)
 {

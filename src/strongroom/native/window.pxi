@@ -164,8 +164,7 @@ def make_window(type kind not None, size):
     cdef sr_error error
     cdef size_t wanted = _checked_number(size, "size"), count
     cdef Window window = kind.__new__(kind, _LATER)
-    if wanted == 0 or wanted > SIZE_MAX // 2:
-        raise ValueError(f"size must be from 1 to {SIZE_MAX // 2:,} bytes, not {wanted:,}")
+    _require_some(wanted)
     count = (wanted - 1) // _page_size + 1
     _begin()
     _make_room_for_region()

@@ -90,11 +90,11 @@ def physical(size: int, *, backing: str = "auto") -> PhysicalPages:
 
     Does not protect against: hibernation, with ``"locked"`` and ``"awe"``; the kernel moving a ``"locked"`` page and
     leaving its old copy in free RAM; readers, debuggers and dumps of others, which only ``"secretmem"`` keeps out; the
-    end of the process without ``release``, which leaves ``"locked"`` contents in free RAM until it is used again. That
-    much memory which cannot be paged "is generally considered to be an anti-social thing to do on a paging system".
+    end of the process without ``release``, which leaves ``"locked"`` contents in free RAM until it is used again. And
+    it is taken from everybody else: what cannot be paged out is RAM that no other program gets.
 
-    Source: AllocateUserPhysicalPages; memfd_secret(2); mlock(2). The quotation: Raymond Chen, "VirtualLock only locks
-    your memory into the working set", 2007.
+    Source: AllocateUserPhysicalPages; memfd_secret(2); mlock(2). Raymond Chen, "VirtualLock only locks your memory into
+    the working set", 2007.
 
     Version added: 0.1.
     """

@@ -5,6 +5,10 @@ from __future__ import annotations
 import mmap
 import os
 import struct
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 PAGE = mmap.PAGESIZE
 PRESENT = 1 << 63
@@ -54,36 +58,33 @@ def mappings(pid: int | str) -> list[Mapping]:
 
 def swapped_secretmem(pid: int | str) -> int | None:
     """Bytes of secret memory that are in swap (smaps `Swap:`); None if the kernel does not tell."""
-    total, is_inside, is_told = 0, False, True
     try:
-        with open(f"/proc/{pid}/smaps", encoding="utf-8", errors="replace") as lines:
-            for line in lines:
-                head = line.split(None, 1)[0]
-                if not head.endswith(":"):
-                    if not is_told:
-                        return None
-                    is_inside = Mapping(line).is_secretmem
-                    is_told = not is_inside
-                elif head == "Swap:" and is_inside:
-                    total, is_told = total + int(line.split()[1]) * 1024, True
+        told = list(_swapped(pid, lambda mapping: mapping.is_secretmem))
     except OSError:
         return None
-    return total if is_told else None
+    return None if None in told else sum(filter(None, told))
 
 
 def swapped_stores(pid: int | str) -> int | None:
-    """Bytes of strongroom's nameless shared memory, and of secret memory, in swap (smaps `Swap:`); None if not told."""
-    total, is_store, is_told = 0, False, False
+    """Bytes of strongroom's nameless shared memory, and of secret memory, in swap; None: there is none, or not told."""
+    told = list(_swapped(pid, lambda mapping: mapping.is_secretmem or mapping.path.startswith("/memfd:strongroom")))
+    return sum(filter(None, told)) if told and None not in told else None
+
+
+def _swapped(pid: int | str, is_wanted: Callable[[Mapping], bool]) -> Iterator[int | None]:
+    """Of each mapping that is wanted how many bytes are in swap; None if its rows of smaps do not say."""
+    size, is_inside = None, False
     with open(f"/proc/{pid}/smaps", encoding="utf-8", errors="replace") as lines:
         for line in lines:
             head = line.split(None, 1)[0]
             if not head.endswith(":"):
-                mapping = Mapping(line)
-                is_store = mapping.is_secretmem or mapping.path.startswith("/memfd:strongroom")
-            elif head == "Swap:" and is_store:
-                is_told = True
-                total += int(line.split()[1]) * 1024
-    return total if is_told else None
+                if is_inside:
+                    yield size
+                size, is_inside = None, is_wanted(Mapping(line))
+            elif head == "Swap:":
+                size = int(line.split()[1]) * 1024
+        if is_inside:
+            yield size
 
 
 def is_droppable(pid: int | str, address: int) -> bool:
