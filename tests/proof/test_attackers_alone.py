@@ -33,6 +33,7 @@ def imports_of(path: Path, package: str) -> set[str]:
 ALLOWED = {
     "__future__",
     "ast",
+    "collections.abc",
     "contextlib",
     "ctypes",
     "errno",
