@@ -55,6 +55,7 @@ WRAPPED = {
     "backing_test": BACKING,
     "backing_file_test": BACKING,
     "backing_refused_test": BACKING,
+    "backing_walk_test": BACKING,
     "store_refused_test": (*CALLS, "memfd_create", "fstat"),
     "file_test": (*CALLS, "memfd_create", "fchmod", "fstat", "stat", "fcntl"),
 }
