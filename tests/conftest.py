@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import vanishing
+    import win32world
     from strongroom.prove.disk import Disk
 
 #: About Unix processes from their first line on; the rest of tests/vm skips by name what it cannot observe elsewhere.
@@ -145,6 +146,25 @@ def own_disk(work_folder: str) -> "Iterator[Disk]":
 
     with proving.mounted_disk(work_folder) as made:
         yield made
+
+
+@pytest.fixture
+def made_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that is the same everywhere, for ``strongroom map``."""
+    import memoryrows
+    from strongroom import vm
+
+    monkeypatch.setattr(vm, "regions", memoryrows.listing(memoryrows.service()))
+
+
+@pytest.fixture
+def world() -> "Iterator[win32world.World]":
+    """Something of everything that ``vm.win32`` makes."""
+    import win32world
+
+    made = win32world.World()
+    yield made
+    made.end()
 
 
 _TRIES = 4

@@ -1,5 +1,6 @@
 """Rows of memory written by hand: processes as ``vm.regions`` would tell of them."""
 
+from collections.abc import Callable
 from typing import Any
 
 from strongroom import vm
@@ -78,3 +79,12 @@ def account(rows: list[vm.PageInfo], **told: Any) -> Account:
     """What is known of a process with these rows."""
     facts: dict[str, Any] = {"name": "vault", "pid": 4242, "user": "997", "is_self": True, "regions": rows}
     return Account(**facts | told)
+
+
+def listing(told: list[vm.PageInfo], *, unread: tuple[str, ...] = (), torn: bool = False) -> Callable[..., vm.Listing]:
+    """Something to ask instead of the system."""
+
+    def regions(pid: int | None = None, detail: str = "maps") -> vm.Listing:
+        return vm.Listing._of(told, pid or 0, detail, torn, unread if detail == "pages" else ())
+
+    return regions

@@ -1,12 +1,9 @@
-"""The command line of map: forms, exit codes, files, and processes that may not be seen."""
+"""The command line of map: forms, exit codes, and processes that may not be seen."""
 
 import io
 import json
-import os
-import stat
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +14,7 @@ import memoryrows as rows
 import needs
 import schemas
 from documents import read, table
-from memoryrows import PAGE
+from memoryrows import PAGE, listing
 from strongroom import SystemCallError, UnsupportedError, cli, vm
 from strongroom.cli import mapping, processes
 from strongroom.report import memory
@@ -28,15 +25,6 @@ COMMAND = [sys.executable, "-P", "-c", "import sys; from strongroom.cli import m
 def run(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
     """Run map to its end."""
     return subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, timeout=60, check=False, **options)
-
-
-def listing(told: list[vm.PageInfo], *, unread: tuple[str, ...] = (), torn: bool = False) -> Callable[..., vm.Listing]:
-    """Something to ask instead of the system."""
-
-    def regions(pid: int | None = None, detail: str = "maps") -> vm.Listing:
-        return vm.Listing._of(told, pid or 0, detail, torn, unread if detail == "pages" else ())
-
-    return regions
 
 
 @needs.linux
@@ -217,88 +205,6 @@ def test_a_part_that_could_not_be_read_is_3(
     assert "of no single moment" in " ".join(capsys.readouterr().out.split())
     assert cli.main(["map", "self", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["torn"] is True
-
-
-@pytest.fixture
-def made_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A process that is the same everywhere."""
-    monkeypatch.setattr(vm, "regions", listing(rows.service()))
-
-
-@pytest.mark.usefixtures("made_up")
-def test_html_is_written_whole_and_for_its_user_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The file is there when it is complete, with nothing beside it; who may read the old one does not see the new."""
-    target = tmp_path / "map.html"
-    target.write_text("before")
-    assert cli.main(["map", "self", "--html", str(target)]) == 0
-    text = target.read_text(encoding="utf-8")
-    assert text.startswith("<!doctype html>")
-    assert text.endswith("</html>\n")
-    assert [path.name for path in tmp_path.iterdir()] == ["map.html"]
-    if not needs.WINDOWS:
-        assert stat.S_IMODE(target.stat().st_mode) == 0o600
-    assert capsys.readouterr().out == ""
-    assert cli.main(["map", "self", "--html", "-"]) == 0
-    assert capsys.readouterr().out.startswith("<!doctype html>")
-
-
-@pytest.mark.usefixtures("made_up")
-def test_html_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An error while the page is made: 4, the old file is as it was, and no half of a new one lies beside it."""
-
-    def pages(*_: object, **__: object) -> Any:
-        yield "half"
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr("strongroom.report.html.page", pages)
-    target = tmp_path / "map.html"
-    target.write_text("before")
-    assert cli.main(["map", "self", "--html", str(target)]) == 4
-    assert target.read_text() == "before"
-    assert [path.name for path in tmp_path.iterdir()] == ["map.html"]
-
-
-@pytest.mark.usefixtures("made_up")
-def test_html_on_standard_output_is_what_it_says(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The page calls itself UTF-8: so it is, on a terminal or console of another encoding, too (Windows' is one)."""
-    stream = io.TextIOWrapper(io.BytesIO(), encoding="cp1252", write_through=True)
-    monkeypatch.setattr("sys.stdout", stream)
-    assert cli.main(["map", "self", "--html", "-"]) == 0
-    told = stream.buffer.getvalue().decode("utf-8")
-    assert '<meta charset="utf-8">' in told
-    assert "⋯" in told
-    assert ">·<" in told
-
-
-@needs.unix
-@pytest.mark.usefixtures("made_up")
-def test_a_link_that_is_put_there_late_is_not_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever makes one between the look at the arguments and the writing gets nothing overwritten; 4."""
-    victim, target = tmp_path / "victim", tmp_path / "map.html"
-    victim.write_text("before")
-    whole = mapping.read
-
-    def read(*given: Any, **named: Any) -> memory.Account:
-        target.symlink_to(victim)
-        return whole(*given, **named)
-
-    monkeypatch.setattr(mapping, "read", read)
-    assert cli.main(["map", "self", "--html", str(target)]) == 4
-    assert victim.read_text() == "before"
-
-
-@needs.unix
-@pytest.mark.usefixtures("made_up")
-def test_places_that_are_no_files(tmp_path: Path) -> None:
-    """A folder, a folder that is missing and a link are usage errors; a device or pipe is written to, not replaced."""
-    (tmp_path / "link").symlink_to(tmp_path / "victim")
-    for place in (tmp_path, tmp_path / "missing" / "x.html", tmp_path / "link", ""):
-        with pytest.raises(SystemExit) as ended:
-            cli.main(["map", "self", "--html", str(place)])
-        assert ended.value.code == 2
-    assert not (tmp_path / "victim").exists()
-    assert cli.main(["map", "self", "--html", "/dev/null"]) == 0
-    assert stat.S_ISCHR(os.stat("/dev/null").st_mode)
 
 
 @pytest.mark.usefixtures("made_up")

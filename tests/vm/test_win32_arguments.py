@@ -1,38 +1,17 @@
 """vm.win32 with arguments that make no sense: which errors come, what they say, and that nothing was done."""
 
-import ctypes
 import inspect
-import sys
-from collections.abc import Callable, Iterator
-from types import SimpleNamespace
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from strongroom import exceptions, vm
 from strongroom.vm import win32
-from strongroom.vm.win32 import (
-    DWORD,
-    MEMORY_BASIC_INFORMATION,
-    RtlMoveMemory,
-    VirtualAlloc,
-    VirtualFree,
-    VirtualProtect,
-    VirtualQuery,
-    Win32Error,
-    memory,
-    physical,
-    regions,
-    sections,
-    securing,
-)
+from strongroom.vm.win32 import DWORD, VirtualFree, Win32Error
 from strongroom.vm.win32 import constants as c
-from strongroom.vm.win32 import mapping as views
-from strongroom.vm.win32.errors import Translated
+from win32world import HAS_PHYSICAL, OWN, World
 
 MARKER = "SECRET-0451"
-OWN = c.INVALID_HANDLE_VALUE  # GetCurrentProcess
-HAS_PHYSICAL = sys.platform != "win32"  # Windows wants a privilege, and Wine has the names alone
 
 
 class Index:
@@ -96,108 +75,6 @@ if HAS_PHYSICAL:
         *(("AllocateUserPhysicalPages", "hProcess", "-1"), ("AllocateUserPhysicalPages", "hProcess", "index -1")),
         *(("FreeUserPhysicalPages", "hProcess", "-1"), ("FreeUserPhysicalPages", "hProcess", "index -1")),
     }
-
-
-class World:
-    """Something of everything, and what the system says of it."""
-
-    def __init__(self) -> None:
-        self.page = VirtualAlloc(None, 8192, c.MEM_COMMIT, c.PAGE_READWRITE)
-        RtlMoveMemory(self.page, b"0123456789abcdef", 16)
-        self.name = f"strongroom arguments {id(self)}"
-        self.section = win32.CreateFileMapping(c.INVALID_HANDLE_VALUE, None, c.PAGE_READWRITE, 0, 65536, self.name)
-        self.view = win32.MapViewOfFile(self.section, c.FILE_MAP_ALL_ACCESS, 0, 0, 0)
-        self.promise = win32.MmSecureVirtualMemory(self.page + 4096, 1, c.PAGE_READONLY)
-        self.old, self.information = DWORD(77), MEMORY_BASIC_INFORMATION()
-        self.count, self.frames, self.window = DWORD(1), [0], self.page
-        if HAS_PHYSICAL:
-            win32.AllocateUserPhysicalPages(OWN, self.count, self.frames)
-            self.window = VirtualAlloc(None, 8192, c.MEM_RESERVE | c.MEM_PHYSICAL, c.PAGE_READWRITE)
-
-    def arguments(self) -> dict[str, dict[str, Any]]:
-        """For each function arguments that are fine."""
-        page, view, section = self.page, self.view, self.section
-        return {
-            "VirtualAlloc": {
-                "lpAddress": page,
-                "dwSize": 8,
-                "flAllocationType": c.MEM_COMMIT,
-                "flProtect": c.PAGE_READWRITE,
-            },
-            "VirtualFree": {"lpAddress": page, "dwSize": 8, "dwFreeType": c.MEM_DECOMMIT},
-            "VirtualProtect": {
-                "lpAddress": page,
-                "dwSize": 8,
-                "flNewProtect": c.PAGE_READONLY,
-                "lpflOldProtect": self.old,
-            },
-            "VirtualQuery": {"lpAddress": page, "lpBuffer": self.information, "dwLength": 48},
-            "VirtualLock": {"lpAddress": page, "dwSize": 8},
-            "VirtualUnlock": {"lpAddress": page, "dwSize": 8},
-            "MmSecureVirtualMemory": {"Address": page, "Size": 8, "ProbeMode": c.PAGE_READONLY},
-            "MmUnsecureVirtualMemory": {"SecureHandle": self.promise},
-            "RtlMoveMemory": {"Destination": page, "Source": page + 8, "Length": 4},
-            "CreateFileMapping": {
-                "hFile": c.INVALID_HANDLE_VALUE,
-                "lpFileMappingAttributes": None,
-                "flProtect": c.PAGE_READWRITE,
-                "dwMaximumSizeHigh": 0,
-                "dwMaximumSizeLow": 10,
-                "lpName": None,
-            },
-            "OpenFileMapping": {"dwDesiredAccess": c.FILE_MAP_READ, "bInheritHandle": False, "lpName": self.name},
-            "MapViewOfFile": {
-                "hFileMappingObject": section,
-                "dwDesiredAccess": c.FILE_MAP_READ,
-                "dwFileOffsetHigh": 0,
-                "dwFileOffsetLow": 0,
-                "dwNumberOfBytesToMap": 0,
-            },
-            "UnmapViewOfFile": {"lpBaseAddress": view},
-            "FlushViewOfFile": {"lpBaseAddress": view, "dwNumberOfBytesToFlush": 8},
-            "CloseHandle": {"hObject": section},
-            "AllocateUserPhysicalPages": {"hProcess": OWN, "NumberOfPages": self.count, "PageArray": [0]},
-            "MapUserPhysicalPages": {"VirtualAddress": self.window, "NumberOfPages": 1, "PageArray": self.frames},
-            "MapUserPhysicalPagesScatter": {
-                "VirtualAddresses": [self.window],
-                "NumberOfPages": 1,
-                "PageArray": self.frames,
-            },
-            "FreeUserPhysicalPages": {"hProcess": OWN, "NumberOfPages": self.count, "PageArray": self.frames},
-            "CryptProtectMemory": {"pDataIn": page, "cbDataIn": 16, "dwFlags": 0},
-            "CryptUnprotectMemory": {"pDataIn": page, "cbDataIn": 16, "dwFlags": 0},
-        }
-
-    def state(self) -> object:
-        """All of it: what the system says, what the pages hold, what is allocated, open and secured."""
-        seen = []
-        for place in (self.page, self.page + 4096, self.view):
-            info = MEMORY_BASIC_INFORMATION()
-            VirtualQuery(place, info)
-            data = bytearray(16)
-            RtlMoveMemory(data, place, 16)
-            seen.append(([getattr(info, name) for name in info.__slots__], bytes(data)))
-        region = regions.region_at(self.page)
-        assert region is not None
-        tables = memory._allocations, views._views, sections._handles, securing._secured, physical._allocations
-        return seen, region.pages(), [set(table) for table in tables], self.old.value, self.information.State
-
-    def end(self) -> None:
-        """Give everything back."""
-        if HAS_PHYSICAL:
-            VirtualFree(self.window, 0, c.MEM_RELEASE)
-            win32.FreeUserPhysicalPages(OWN, self.count, self.frames)
-        win32.MmUnsecureVirtualMemory(self.promise)
-        win32.UnmapViewOfFile(self.view)
-        win32.CloseHandle(self.section)
-        VirtualFree(self.page, 0, c.MEM_RELEASE)
-
-
-@pytest.fixture
-def world() -> Iterator[World]:
-    made = World()
-    yield made
-    made.end()
 
 
 def functions() -> dict[str, Callable[..., Any]]:
@@ -272,96 +149,3 @@ def test_codes_of_null_and_lengths(code: int, name: str, arguments: tuple[Any, .
     with pytest.raises(Win32Error) as caught:
         functions()[name](*arguments)
     assert caught.value.winerror == code
-
-
-def test_an_old_protection_that_cannot_be_written_is_found_first(world: World) -> None:
-    """VirtualProtect changes nothing if it could not say what was there; None is ERROR_NOACCESS."""
-    before = world.state()
-    frozen = type("Frozen", (), {"__slots__": (), "value": 0})()
-    for target in (frozen, 5, object(), DWORD, ctypes.c_ubyte(), ctypes.c_char(), SimpleNamespace()):
-        with pytest.raises(TypeError, match="lpflOldProtect"):
-            VirtualProtect(world.page, 1, c.PAGE_NOACCESS, target)  # type: ignore[arg-type]
-    with pytest.raises(Win32Error) as caught:
-        VirtualProtect(world.page, 1, c.PAGE_NOACCESS, None)
-    assert caught.value.winerror == c.ERROR_NOACCESS
-    assert world.state() == before
-    old = ctypes.c_ulong(5)
-    assert VirtualProtect(world.page, 1, c.PAGE_READWRITE, old)
-    assert old.value == c.PAGE_READWRITE
-    with pytest.raises(Win32Error):
-        VirtualProtect(world.page, 0, c.PAGE_READWRITE, world.old)
-    assert world.old.value == 77
-
-
-def test_a_view_in_use_holds_its_pages(world: World) -> None:
-    """What a View relies on is refused with the code of secured pages, and stays."""
-    region, view = regions.region_at(world.page), vm.find_view(world.view)
-    assert region is not None
-    assert view is not None
-    calls: list[tuple[Any, ...]] = [
-        (VirtualFree, world.page, 0, c.MEM_RELEASE),
-        (VirtualFree, world.page, 1, c.MEM_DECOMMIT),
-        (VirtualProtect, world.page, 1, c.PAGE_NOACCESS, DWORD()),
-        (VirtualAlloc, world.page, 1, c.MEM_COMMIT, c.PAGE_NOACCESS),
-        (VirtualProtect, world.view, 1, c.PAGE_NOACCESS, DWORD()),
-        (win32.UnmapViewOfFile, world.view),
-    ]
-    with region.view(0, 16), view.view(0, 16):
-        before = world.state()
-        for function, *arguments in calls:
-            with pytest.raises(Win32Error) as caught:
-                function(*arguments)
-            assert caught.value.winerror == c.ERROR_INVALID_PARAMETER, function
-            assert world.state() == before, function
-
-
-def test_every_error_of_ours_has_a_code() -> None:
-    """No class of strongroom.exceptions, and none that the layers below raise by themselves, comes through as it is."""
-    errors: list[Exception] = [BufferError("x"), MemoryError(), ValueError("x"), OSError(2, "x")]
-    for name in exceptions.__all__:
-        kind = getattr(exceptions, name)
-        if issubclass(kind, exceptions.LockLimitError):
-            errors.append(kind("mlock", 12, 4096, None, None, ""))
-        elif issubclass(kind, exceptions.SystemCallError):
-            errors.append(kind("mlock", 12))
-        elif issubclass(kind, exceptions.StrongroomError):
-            errors.append(kind("x"))
-    assert len(errors) > 12
-    for error in errors:
-        for code in (c.ERROR_COMMITMENT_LIMIT, None):
-            with pytest.raises(Win32Error), Translated("VirtualAlloc", code):
-                raise error
-    with pytest.raises(TypeError), Translated("VirtualAlloc"):
-        raise TypeError("x")
-
-
-def test_numbers_of_secured_memory_never_come_again(world: World) -> None:
-    """A number that was given back is not given out anew."""
-    seen = set()
-    for _ in range(100):
-        number = win32.MmSecureVirtualMemory(world.page, 1, c.PAGE_READONLY)
-        assert number not in seen
-        seen.add(number)
-        win32.MmUnsecureVirtualMemory(number)
-        with pytest.raises(Win32Error) as caught:
-            win32.MmUnsecureVirtualMemory(number)
-        assert caught.value.winerror == c.ERROR_INVALID_HANDLE
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="counts of strongroom's own: Windows has none")
-def test_locks_by_either_name(world: World) -> None:
-    """VirtualLock adds nothing to a locked page; VirtualUnlock undoes what Region.lock counted one by one."""
-    region = regions.region_at(world.page)
-    assert region is not None
-    for _ in range(3):
-        win32.VirtualLock(world.page, 1)
-    assert region.pages(0, 1)[0].locks == 1
-    win32.VirtualUnlock(world.page, 1)
-    assert region.pages(0, 1)[0].locks == 0
-    region.lock(0, 1)
-    region.lock(0, 1)
-    win32.VirtualLock(world.page, 1)
-    assert [win32.VirtualUnlock(world.page, 1) and region.pages(0, 1)[0].locks for _ in range(2)] == [1, 0]
-    with pytest.raises(Win32Error) as caught:
-        win32.VirtualUnlock(world.page, 1)
-    assert caught.value.winerror == c.ERROR_NOT_LOCKED
