@@ -45,6 +45,7 @@ BACKING = (*CALLS, "open", "openat", "unlinkat", "pwrite", "msync")
 #: What a program replaces, to make it fail when it likes: the linker sends every call of these to ``__wrap_…``.
 WRAPPED = {
     "os_asking_test": ("syscall", "read", "pread"),
+    "os_short_test": CALLS,
     "mincore_test": ("mincore",),
     "pagemap_test": HEAP,
     "region_refused_test": CALLS,

@@ -82,12 +82,16 @@ MAKING: list[tuple[Denied, str]] = [
     (("madvise", errno.EINVAL, (2, DONTFORK)), "madvise(MADV_DONTFORK)"),
     (("madvise", errno.EFAULT, (2, POPULATE_WRITE)), "madvise(MADV_POPULATE_WRITE)"),
     (("mprotect", errno.ENOMEM, (2, PROT_NONE)), "mprotect"),
+    (("madvise", errno.EAGAIN, (2, POPULATE_WRITE)), "madvise(MADV_POPULATE_WRITE)"),
 ]
 
 
 @pytest.mark.parametrize(("denied", "named"), MAKING, ids=[f"{named} {denied[1]}" for denied, named in MAKING])
 def test_making_one(directory: Path, denied: Denied, named: str) -> None:
-    """SystemCallError with the call's name and errno, and which directory it was for, or what ran out."""
+    """SystemCallError with the call's name and errno, and which directory it was for, or what ran out.
+
+    What the kernel is short of for a moment is tried again, and not for ever.
+    """
     kind, call, code, words = attempt(directory, denied)
     assert (kind, call, code) == ("SystemCallError", named, denied[1])
     if denied[1] != errno.EMFILE and not named.startswith(("mmap", "mremap", "mprotect")):
@@ -152,6 +156,7 @@ ENDING: list[tuple[Denied, list[object]]] = [
     (("madvise", errno.EOPNOTSUPP, (2, REMOVE)), [["quiet"] * 2, True, 0, True, True]),
     (("madvise", errno.EIO, (2, REMOVE)), [["quiet"] * 2, True, 0, True, True]),
     (("madvise", errno.EFAULT, (2, POPULATE_WRITE)), [["madvise(MADV_POPULATE_WRITE)", "quiet"], True, 0, True, True]),
+    (("madvise", errno.EAGAIN, (2, POPULATE_WRITE)), [["madvise(MADV_POPULATE_WRITE)", "quiet"], True, 0, True, True]),
     (("munmap", errno.ENOMEM, (1, 5 * 4096)), [["munmap"] * 2, False, 1, True, False]),
     (("mprotect", errno.ENOMEM, (2, PROT_READ_WRITE)), [["mprotect"] * 2, False, 1, False, False]),
 ]

@@ -1,5 +1,6 @@
 /* Pages that Linux may drop, and what it does for a file's pages. */
 #define _GNU_SOURCE
+#include "os_linux_advice.h"
 #include "os_posix.h"
 #include "sr_os_backing.h"
 
@@ -8,10 +9,6 @@
 
 #ifndef MAP_DROPPABLE
 #define MAP_DROPPABLE 0x08 /* Linux 6.11; a kind of mapping beside MAP_SHARED and MAP_PRIVATE: include/uapi/linux/mman.h */
-#endif
-#ifndef MADV_POPULATE_READ
-#define MADV_POPULATE_READ 22 /* Linux 5.14 */
-#define MADV_POPULATE_WRITE 23
 #endif
 
 /* Older kernels know no such kind of mapping: EINVAL. Mapped where there is room and then moved, as secret memory is. */
@@ -49,10 +46,7 @@ int sr_os_punch(void *address, size_t size, sr_error *error)
 /* madvise(2): EFAULT for what would be SIGBUS. EINVAL: the kernel does not know it. */
 int sr_os_fetch(void *address, size_t size, int is_written, sr_error *error)
 {
-    int result;
-    do {
-        result = madvise(address, size, is_written ? MADV_POPULATE_WRITE : MADV_POPULATE_READ);
-    } while (result != 0 && errno == EAGAIN);
+    int result = advised(address, size, is_written ? MADV_POPULATE_WRITE : MADV_POPULATE_READ);
     if (result == 0 || errno == EINVAL) {
         return 0;
     }

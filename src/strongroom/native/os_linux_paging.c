@@ -17,6 +17,7 @@
  * Source: madvise(2), mincore(2), man-pages 6.10; mm/madvise.c.
  */
 #define _GNU_SOURCE
+#include "os_linux_advice.h"
 #include "os_posix_paging.h"
 
 #include "sr_os_asking.h"
@@ -31,25 +32,16 @@
 #ifndef MADV_PAGEOUT
 #define MADV_PAGEOUT 21 /* Linux 5.4 */
 #endif
-#ifndef MADV_POPULATE_READ
-#define MADV_POPULATE_READ 22 /* Linux 5.14 */
-#define MADV_POPULATE_WRITE 23
-#endif
 
 /* Pages, and runs of pages, asked about at a time: on the stack. */
 enum { ANSWERS = 512, RUNS = 64 };
-/* Of advice for which the kernel is short of something just now: who waits for the region would wait for good. */
-enum { MOST_TRIES = 100 };
 /* Nanoseconds: doubled from one to the other, 102 milliseconds together. */
 enum { FIRST_PAUSE = 200000, LAST_PAUSE = 51200000 };
 
 /* Advice that this kernel does not know is lacking, if nothing is wrong with the range itself. */
 static int advise(void *address, size_t size, int advice, const char *call, sr_error *error)
 {
-    int result, tries = 0;
-    do {
-        result = madvise(address, size, advice);
-    } while (result != 0 && errno == EAGAIN && ++tries < MOST_TRIES);
+    int result = advised(address, size, advice);
     if (result != 0 && errno == EINVAL && madvise(address, 0, advice) != 0 && errno == EINVAL) {
         return lacking(error, call);
     }
