@@ -31,6 +31,17 @@ UNUSED static MEMORY_BASIC_INFORMATION told(const void *address)
     return region;
 }
 
+UNUSED static int is_laid_out(const sr_private_pages *made, size_t size)
+{
+    MEMORY_BASIC_INFORMATION pages = told(made->pages), below = told(made->pages - page),
+                             above = told(made->pages + size);
+    return pages.State == MEM_COMMIT && pages.Protect == PAGE_READWRITE && pages.Type == MEM_MAPPED
+        && pages.RegionSize == size && below.State == MEM_COMMIT && below.Protect == PAGE_NOACCESS
+        && above.State == MEM_RESERVE && above.RegionSize == GRANULE
+        && pages.AllocationBase == made->reservation && below.AllocationBase == made->reservation
+        && made->reservation + made->reserved_size == made->pages + size + GRANULE;
+}
+
 /* ---- what lies in the directory ---- */
 
 static int listed(const char *where, WIN32_FIND_DATAA *found)
