@@ -20,9 +20,11 @@
 
 enum { NOBODY = 65534, ALL_REQUIRED = (1 << SR_STEP_NO_DUMP) | (1 << SR_STEP_NOT_IN_CHILD) };
 
+enum { PATIENT_STEPS = 60000 }; /* of a millisecond: until another thread was let run, on whatever machine */
+
 static size_t page;
 static sr_error error;
-static char directory[128];      /* on a disk where there is one; ours, and empty between the checks */
+static char directory[512];      /* on a disk where there is one; ours, and empty between the checks */
 static int has_disk;             /* else the directory is in memory */
 static const char *no_partial;   /* why there are no partial pages here, or NULL */
 static const char *no_droppable; /* the same of droppable ones */

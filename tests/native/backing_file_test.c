@@ -81,7 +81,7 @@ static int is_of_ours(const char *path)
 /* Mappings and descriptors of files in the directory. */
 static int child_sees(void)
 {
-    char line[512], path[256], target[256];
+    char line[MOST_PATH], path[256], target[MOST_PATH];
     int seen = 0;
     FILE *maps = fopen("/proc/self/maps", "r");
     while (maps != NULL && fgets(line, sizeof line, maps) != NULL) {
@@ -157,7 +157,7 @@ static void linger(int file)
     }
     raw_child_saw = status_of((pid_t)child);
     is_filling = 1;
-    for (int i = 0; i < 5000 && !has_forked; i++) {
+    for (int i = 0; i < PATIENT_STEPS && !has_forked; i++) {
         usleep(1000);
     }
     is_filling = 0;

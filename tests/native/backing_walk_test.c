@@ -102,7 +102,7 @@ static void test_wiping_amid_an_end(void)
         sched_yield();
     }
     pthread_create(&wiper, NULL, wipe_files, &result);
-    for (int i = 0; i < 1000 && !is_all(other.data, 32, 0); i++) {
+    for (int i = 0; i < PATIENT_STEPS && !is_all(other.data, 32, 0); i++) {
         usleep(1000);
     }
     usleep(20000);

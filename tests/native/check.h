@@ -21,6 +21,10 @@
 
 /* ---- children ---- */
 
+/* A child that is not over by then is stuck, and dies of SIGALRM. Long: on a machine that others keep busy a sanitizer's
+ * child may take many seconds. */
+enum { DEADLOCK_SECONDS = 120 };
+
 /* What waitpid says of a child that ran `body`; one whose checks all hold exits with 0. No core is left,
  * and a fault is the kernel's, not a sanitizer's report. */
 UNUSED static int status_of_child(void (*body)(void *), void *argument)
@@ -32,7 +36,7 @@ UNUSED static int status_of_child(void (*body)(void *), void *argument)
         setrlimit(RLIMIT_CORE, &none);
         signal(SIGSEGV, SIG_DFL);
         signal(SIGBUS, SIG_DFL);
-        alarm(20); /* a deadlock shows as SIGALRM */
+        alarm(DEADLOCK_SECONDS);
         body(argument);
         fflush(stdout);
         _exit(checks_failed == 0 ? 0 : 1);
@@ -67,10 +71,14 @@ UNUSED static int faults(void (*touch)(void *), void *address)
 
 /* ---- what the kernel says ---- */
 
+/* Characters of a path that are looked at: temporary directories have names of a hundred and more, and what stands behind
+ * them counts. Linux' own bound (PATH_MAX) is four times that. */
+enum { MOST_PATH = 1024 };
+
 typedef struct mapping {
     unsigned long begin, end;
     char permissions[5];
-    char path[128];
+    char path[MOST_PATH];
     long resident_kb;
     char flags[256]; /* " rd wr mr … ": each one between blanks */
 } mapping;
@@ -79,7 +87,7 @@ typedef struct mapping {
 UNUSED static int find_mapping(const void *address, mapping *found)
 {
     unsigned long wanted = (unsigned long)address;
-    char line[512];
+    char line[MOST_PATH + 128];
     int is_inside = 0;
     FILE *smaps = fopen("/proc/self/smaps", "r");
     while (smaps != NULL && fgets(line, sizeof line, smaps) != NULL) {
@@ -97,7 +105,7 @@ UNUSED static int find_mapping(const void *address, mapping *found)
                 found->end = end;
                 memcpy(found->permissions, permissions, sizeof permissions);
                 line[strcspn(line, "\n")] = 0;
-                snprintf(found->path, sizeof found->path, "%s", line + path_at);
+                snprintf(found->path, sizeof found->path, "%.*s", MOST_PATH - 1, line + path_at);
             }
         } else if (is_inside) {
             sscanf(line, "Rss: %ld", &found->resident_kb);

@@ -76,7 +76,7 @@ static void look_after_raw_fork(void)
     fflush(NULL);
     long child = syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0);
     if (child == 0) {
-        alarm(20);
+        alarm(DEADLOCK_SECONDS);
         int is_fine = sr_pool_list(NULL, 0) == 0 && has_permissions(first_pages[SR_BACKING_LOCKED], "---p")
                       && own_slots_fail(SR_BACKING_LOCKED) == 0;
         _exit(is_fine ? 0 : 1);
@@ -116,7 +116,7 @@ static void test_fork_while_busy(void)
     for (int i = 0; i < FORKS; i++) {
         pid_t child = fork();
         if (child == 0) {
-            alarm(20);
+            alarm(DEADLOCK_SECONDS);
             _exit(HAS_HEAP_IN_CHILD && (sr_pool_list(NULL, 0) != 0 || own_slots_fail(SR_BACKING_LOCKED) != 0));
         }
         int status = -1;
