@@ -16,7 +16,7 @@
 #include <stdatomic.h>
 #include <time.h>
 
-enum { REGIONS = 5, HOLDERS = 5, SPOILERS = 5, MOST_VIOLATIONS_SHOWN = 5 };
+enum { REGIONS = 5, HOLDERS = 5, SPOILERS = 5, MOST_VIOLATIONS_SHOWN = 5, MORE_SECONDS = 25 };
 
 /* Large ones have many runs, and small ones are wholly free now and then: only then can they be released. */
 static const size_t page_counts[REGIONS] = {128, 48, 24, 6, 2};
@@ -182,6 +182,14 @@ static void *run(void *argument)
     return NULL;
 }
 
+/* Whether everything has happened that the checks in the end ask for. Where others have the processors the time may be over
+ * before these threads got to it: they get more then, less than the alarm gives. */
+static int has_happened(void)
+{
+    return atomic_load(&holds) > 0 && atomic_load(&stores) > 0 && atomic_load(&refused) > 0 && atomic_load(&done) > 0
+           && atomic_load(&released) > 0;
+}
+
 int main(int argc, char **argv)
 {
     double seconds = argc > 1 ? strtod(argv[1], NULL) : 1;
@@ -206,7 +214,8 @@ int main(int argc, char **argv)
     struct timespec step = {0, 10 * 1000 * 1000}, start, now;
     clock_gettime(CLOCK_MONOTONIC, &start);
     double passed = 0;
-    while (passed < seconds && atomic_load(&violations) == 0) { /* the first one decides */
+    /* the first violation decides */
+    while (passed < (has_happened() ? seconds : seconds + MORE_SECONDS) && atomic_load(&violations) == 0) {
         nanosleep(&step, NULL);
         clock_gettime(CLOCK_MONOTONIC, &now);
         passed = (double)(now.tv_sec - start.tv_sec) + (double)(now.tv_nsec - start.tv_nsec) / 1e9;
