@@ -54,6 +54,8 @@ os.read(0, 1)
 {before}
 {forget}
 ready.set()
+{after}
+print("begun", flush=True)
 while True:
     time.sleep(60)
 """
@@ -86,6 +88,7 @@ def work():
         Secret.random({size})
 """
 _LEAK = """
+turned, waiting = threading.Event(), []
 def work():
     secret = make()
     begun.wait(); ready.wait()
@@ -93,12 +96,16 @@ def work():
         with secret.open() as view:
             copy = bytes(view)
             view[0]
+        turned.set()
 def wait(secret):
     "In read(2), with words in registers that the call has no use for."
     with secret.open() as view, keys[0].open() as key:
         words = [ctypes.c_long.from_buffer_copy(part) for part in (view, key)]
+    reader = os.pipe()[0]
     ready.wait()
-    libc.syscall({"x86_64": 0, "aarch64": 63}[os.uname().machine], os.pipe()[0], None, ctypes.c_long(1), *words)
+    waiting.append(threading.get_native_id())
+    libc.syscall(READ, reader, None, ctypes.c_long(1), *words)
+READ = {"x86_64": 0, "aarch64": 63}[os.uname().machine]
 threading.Thread(target=wait, args=(make(),), daemon=True).start()
 """
 #: What the control's main thread does before: a copy of the key, and of both at the far end of the stack.
@@ -108,6 +115,15 @@ with keys[0].open() as key, make().open() as view:
     end = next(m.start for m in observed.mappings() if m.path == "[stack]")
     ctypes.memmove(end + 64, address_of(key), 32)
     ctypes.memmove(end + 128, address_of(view), len(view))
+"""
+#: And after: until each of its threads has leaked.
+_LEAK_AFTER = """
+def is_reading():
+    with open(f"/proc/self/task/{waiting[0]}/syscall") as file:
+        return file.read().split()[0] == str(READ)
+turned.wait()
+while not (waiting and is_reading()):
+    time.sleep(0.001)
 """
 
 
@@ -120,6 +136,7 @@ class Loop(NamedTuple):
     threads: int = 1
     backing: str = "locked"
     before: str = ""
+    after: str = ""
 
 
 LOOPS = (
@@ -137,7 +154,7 @@ LOOPS = (
     Loop("rest after 45 B", _REST, 45),
     Loop("rest after 4 KiB", _REST, 4096),
 )
-CONTROL = Loop("control: leaks", _LEAK, 32, 1, "locked", _LEAK_BEFORE)
+CONTROL = Loop("control: leaks", _LEAK, 32, 1, "locked", _LEAK_BEFORE, _LEAK_AFTER)
 
 
 class Seen:
@@ -166,7 +183,8 @@ def watch(loop: Loop, moments: int, chance: random.Random) -> Seen:
     seen = Seen()
     plain = content_of(loop.size)
     code = _BEGIN.format(
-        backing=loop.backing, size=loop.size, threads=loop.threads, key_size=KEY_SIZE, before=loop.before,
+        backing=loop.backing, size=loop.size, threads=loop.threads, key_size=KEY_SIZE,
+        before=loop.before, after=loop.after,
         forget="" if loop.work is _SEAL else "given.destroy()",
         work=loop.work.replace("{size}", str(loop.size)),
     )  # fmt: skip
@@ -176,7 +194,7 @@ def watch(loop: Loop, moments: int, chance: random.Random) -> Seen:
         needles = Needles(plain, child.take(KEY_SIZE), key_address)
         with Stopper(child.pid) as stopper:
             child.go()
-            time.sleep(0.05)
+            assert child.line() == "begun"
             while seen.moments < moments:
                 time.sleep(chance.uniform(0, _PAUSE_SECONDS))
                 stopper.stop()
