@@ -1,5 +1,6 @@
 """FileBuffer: what the system says of its pages and its file, and that forks get nothing of either."""
 
+import gc
 import os
 import stat
 from pathlib import Path
@@ -125,6 +126,7 @@ def test_the_evidence_is_the_systems(directory: Path) -> None:
 
 def test_stats_count_its_pages(directory: Path) -> None:
     """``file_size`` grows by whole pages, and by nothing once it ended; locked memory is not concerned."""
+    gc.collect()  # what earlier tests left would else be given back at any moment
     before = stats()
     with FileBuffer(10_000, directory):
         now = stats()
@@ -187,8 +189,8 @@ def work():
             made += 1
 thread = threading.Thread(target=work)
 thread.start()
-found, busy = [], 0
-for _ in range({forks}):
+found = []
+while len(found) < {forks} or made <= 3:  # each waits for its disk when it is burned
     time.sleep(0.0005)
     {control}
     pid = os.fork()
@@ -197,7 +199,7 @@ for _ in range({forks}):
     found.append(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
 ended = True
 thread.join()
-print(made > 3, set(found))
+print(set(found))
 """
 QUIET = {"PYTHONWARNINGS": "ignore::DeprecationWarning"}  # 3.12 and later: fork beside threads
 
@@ -205,11 +207,11 @@ QUIET = {"PYTHONWARNINGS": "ignore::DeprecationWarning"}  # 3.12 and later: fork
 def test_a_fork_while_one_is_being_made_inherits_nothing(directory: Path) -> None:
     """Children forked at any moment of another thread's making have no descriptor and no page of any such file."""
     code = STORM.format(directory=str(directory), forks=60, control="pass")
-    assert succeed(code, env=QUIET).split() == ["True", "{0}"]
+    assert succeed(code, env=QUIET).strip() == "{0}"
 
 
 def test_control_what_children_inherit_is_seen(directory: Path) -> None:
     """A file that Python has open in there is found in the child."""
     control = "kept = open(directory + '/ordinary', 'w')"
     code = STORM.format(directory=str(directory), forks=3, control=control)
-    assert succeed(code, env=QUIET).split()[1:] == ["{1}"]
+    assert succeed(code, env=QUIET).strip() == "{1}"
