@@ -2,6 +2,7 @@
 
 import gc
 import os
+import warnings
 import weakref
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 import needs
 import observed
 import vanishing
-from children import run, succeed
+from children import DEADLINE_SECONDS, run, succeed
 from strongroom import (
     DestroyedError,
     ForkedError,
@@ -99,7 +100,9 @@ def test_a_fork_while_it_is_filled(filled: VolatileBuffer, filler: Filler) -> No
 
     def fork(view: View) -> None:
         reading, writing = os.pipe()
-        pid = os.fork()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # 3.12 and later: fork beside threads, NumPy's own too
+            pid = os.fork()
         if pid:
             os.close(writing)
             os.waitpid(pid, 0)
@@ -136,7 +139,7 @@ def test_what_refers_to_a_finalizer(vanishing_backing: vanishing.Kind) -> None:
     done = run(
         f"""
         import faulthandler
-        faulthandler.dump_traceback_later(20, exit=True)
+        faulthandler.dump_traceback_later({DEADLINE_SECONDS - 10}, exit=True)
         seen = set()
         class Opener:
             def __init__(self):

@@ -193,8 +193,8 @@ def test_interrupted_while_it_waits(vanishing_backing: vanishing.Kind) -> None:
         thread.start()
         begun.wait()
         for use in (lambda: volatile == b"", lambda: volatile.build(fill)):
-            threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
-            try:
+            try:  # from here on: on a busy machine the time may be over before it waits
+                threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
                 use()
             except KeyboardInterrupt:
                 print("interrupted", volatile.intact)
