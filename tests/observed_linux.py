@@ -1,6 +1,7 @@
-"""What Linux says of a process. Sources: proc_pid_smaps(5), proc_pid_mem(5), proc_pid_status(5)."""
+"""What Linux says of a process. Sources: proc_pid_smaps(5), proc_pid_mem(5), proc_pid_status(5), prctl(2)."""
 
 import contextlib
+import ctypes
 import os
 import re
 from collections.abc import Iterable, Iterator
@@ -51,6 +52,25 @@ def status_size(field: str, pid: int | str = "self") -> int:
     """Return a kB field of a process's status, in bytes."""
     with open(f"/proc/{pid}/status", encoding="utf-8", errors="replace") as file:
         return status_field(file.read(), field)
+
+
+_PR_SET_THP_DISABLE = 41
+
+
+def no_huge_pages() -> None:
+    """Have this process get its memory page by page from now on: a huge one more or less is two megabytes."""
+    ctypes.CDLL(None).prctl(_PR_SET_THP_DISABLE, 1, 0, 0, 0)
+
+
+def own_size() -> int:
+    """Return how much memory of its own this process has, in memory or swapped out, in bytes.
+
+    Counted page by page (smaps_rollup, Linux 4.14). VmRSS is not, from Linux 6.2 to 6.16: each processor that a process
+    ran on may keep 32 pages and more of the sum to itself; and it has programs' text, which comes as it is run.
+    """
+    with open("/proc/self/smaps_rollup", encoding="utf-8", errors="replace") as file:
+        text = file.read()
+    return status_field(text, "Anonymous") + status_field(text, "Swap")
 
 
 def descriptors() -> int:

@@ -175,6 +175,7 @@ def test_burning_one(directory: Path, denied: Denied, expected: list[object]) ->
 
 
 SOAK = """
+from observed_linux import no_huge_pages, own_size
 place = {directory!r}
 def live():
     with FileBuffer(5000, place, allow_memory=True) as buffer:
@@ -189,7 +190,8 @@ def live():
 def figures():
     gc.collect()
     return [len(observed.mappings()), observed.descriptors(), len(os.listdir(place)), stats().file_size,
-            observed.status_size("VmRSS")]
+            own_size()]
+no_huge_pages()
 for _ in range({rounds} // 5):
     live()
 before = figures()

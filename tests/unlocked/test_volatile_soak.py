@@ -17,6 +17,8 @@ ROUNDS = {"droppable": int(os.environ.get("STRONGROOM_SOAK", "20000")), "partial
 
 SOAK = """
 import random, vanishing
+from observed_linux import no_huge_pages, own_size
+no_huge_pages()
 os.sched_setaffinity(0, {{min(os.sched_getaffinity(0))}})
 dice = random.Random(7)
 configure(policy=Policy(require=()))  # nothing is read back from listings, which takes longest
@@ -66,7 +68,7 @@ def round_of(number):
 
 def figures():
     gc.collect()
-    return [len(observed.mappings()), observed.status_size("VmRSS"), observed.descriptors(), stats().volatile_size]
+    return [len(observed.mappings()), own_size(), observed.descriptors(), stats().volatile_size]
 
 for number in range({rounds} // 3):
     round_of(number)
