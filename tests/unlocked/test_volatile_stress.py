@@ -1,5 +1,6 @@
 """Threads that use, fill, drop and end one buffer, all at once: nobody sees half of anything, nobody is stuck."""
 
+import json
 import os
 from collections import Counter
 
@@ -20,7 +21,12 @@ STRESS = """
     import random, sys, vanishing
     sys.setswitchinterval(1e-5)
     SIZE = 1000
-    counts, wrong, end = {{}}, [], time.monotonic() + {seconds}
+    counts, wrong, begun = {{}}, [], time.monotonic()
+    def is_over():
+        "After that time, if what was to happen has happened; where others have the processors that takes longer."
+        passed = time.monotonic() - begun
+        return passed > {seconds} and (passed > {seconds} + 25 or all(
+            counts.get(tuple(name), 0) > least for *name, least in {wanted!r}))
     def fill(view):
         byte = bytes([random.randrange(1, 256)])
         for start in range(0, SIZE, 100):
@@ -53,7 +59,7 @@ STRESS = """
         vanishing.push(page, {backing!r})
         time.sleep(0.0005)
     def go(use):
-        while time.monotonic() < end:
+        while not is_over():
             try:
                 use()
                 what = "done"
@@ -64,7 +70,7 @@ STRESS = """
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(50)
     assert not any(thread.is_alive() for thread in threads), "stuck"
     assert not wrong, (len(wrong), wrong[0][:10], wrong[0][-10:])
     volatile.build(fill)
@@ -73,27 +79,24 @@ STRESS = """
 """
 
 
-def stress(backing: str, uses: str, seconds: float = STRESS_SECONDS) -> Counter[tuple[str, str]]:
-    """Let threads loose on one buffer; return how often each did what it wanted, or was told otherwise."""
-    import json
-
-    told = json.loads(succeed(STRESS.format(seconds=seconds, backing=backing, uses=uses)))
-    return Counter({(name, what): count for name, what, count in told})
+def stress(backing: str, uses: str, wanted: list[tuple[str, str, int]]) -> None:
+    """Let threads loose on one buffer, until each thing has happened more than so often, in that way."""
+    told = json.loads(succeed(STRESS.format(seconds=STRESS_SECONDS, backing=backing, uses=uses, wanted=wanted)))
+    counts = Counter({(name, what): count for name, what, count in told})
+    for name, what, least in wanted:
+        assert counts[name, what] > least, counts
 
 
 def test_many_threads(vanishing_backing: vanishing.Kind) -> None:
     """Reading, looking, filling and dropping at once: contents are whole each time, and nobody is stuck."""
-    counts = stress(vanishing_backing, "[read, look, read, ask, build, drop]")
-    for name in ("read", "look", "build", "drop"):
-        assert counts[name, "done"] > 3, counts
-    assert counts["look", "ContentsLostError"] > 0, counts
+    done = [(name, "done", 3) for name in ("read", "look", "build", "drop")]
+    stress(vanishing_backing, "[read, look, read, ask, build, drop]", [*done, ("look", "ContentsLostError", 0)])
 
 
 def test_many_threads_that_store(vanishing_backing: vanishing.Kind) -> None:
     """The same with copy_from(), freeze() and melt() among them: they may be refused, and spoil nothing."""
-    counts = stress(vanishing_backing, "[read, store, store, build, freeze, drop]")
-    for name in ("read", "store", "drop"):
-        assert counts[name, "done"] > 5, counts
+    done = [(name, "done", 5) for name in ("read", "store", "drop")]
+    stress(vanishing_backing, "[read, store, store, build, freeze, drop]", done)
 
 
 def test_purged_among_threads(vanishing_backing: vanishing.Kind) -> None:
@@ -113,7 +116,7 @@ def test_purged_among_threads(vanishing_backing: vanishing.Kind) -> None:
                         pass
         end = time.monotonic() + {STRESS_SECONDS}
         rounds = 0
-        while time.monotonic() < end:
+        while time.monotonic() < end or rounds <= 3:
             rounds += 1
             volatile = VolatileBuffer(100, backing={vanishing_backing!r}, rebuild=fill)
             threads = [threading.Thread(target=use, args=(volatile,)) for _ in range(3)]
@@ -129,13 +132,11 @@ def test_purged_among_threads(vanishing_backing: vanishing.Kind) -> None:
                 except BufferError:
                     time.sleep(0)
             for thread in threads:
-                thread.join(30)
+                thread.join(50)
                 assert not thread.is_alive()
-        print(rounds, stats().volatile_size)
+        print(stats().volatile_size)
     """)
-    rounds, left = map(int, out.split())
-    assert rounds > 3
-    assert left == 0
+    assert out.strip() == "0"
 
 
 def test_a_stand_in_among_threads(vanishing_backing: vanishing.Kind) -> None:
@@ -165,8 +166,11 @@ def test_a_stand_in_among_threads(vanishing_backing: vanishing.Kind) -> None:
             vanishing.push(page, buffer.backing)
             time.sleep(0.0005)
         end = time.monotonic() + {STRESS_SECONDS}
+        def is_over():
+            now = time.monotonic()
+            return now > end and (now > end + 25 or min(counts["read"], counts["store"], counts["drop"]) > 3)
         def go(use):
-            while time.monotonic() < end:
+            while not is_over():
                 try:
                     use()
                     counts[use.__name__] += 1
@@ -176,7 +180,7 @@ def test_a_stand_in_among_threads(vanishing_backing: vanishing.Kind) -> None:
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join(30)
+            thread.join(50)
             assert not thread.is_alive()
         assert not wrong, (len(wrong), wrong[0][:10], wrong[0][-10:])
         buffer.copy_from(b"y" * 1000)
