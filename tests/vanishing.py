@@ -6,10 +6,12 @@ Sources: madvise(2) MADV_PAGEOUT, process_madvise(2), msync(2), proc_pid_mem(5);
 import contextlib
 import ctypes
 import functools
+import itertools
 import mmap
 import os
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from types import TracebackType
 from typing import Any, Literal, Self
@@ -25,7 +27,8 @@ PAGE = observed.PAGE
 SENTINEL_SIZE, HEAD_SIZE = 16, 512
 
 _MADV_PAGEOUT, _MS_SYNC = 21, 4
-_TRIES = 200
+#: So often at once, then with pauses: whoever has a page in his hands at this moment may not be let run for a while.
+_TRIES, _MORE_SECONDS, _PAUSE_SECONDS = 200, 30, 0.002
 #: Process_madvise, pidfd_open: the same numbers on every architecture.
 SYS_PROCESS_MADVISE, SYS_PIDFD_OPEN = 440, 434
 
@@ -70,10 +73,15 @@ def one_cpu() -> Iterator[None]:
 
 
 def cpus_in_turn() -> Iterator[None]:
-    """Move this thread from one CPU to the next, a few hundred times, and back at the end."""
+    """Move this thread from one CPU to the next, hundreds of times, slowly in the end; and back when that is over."""
     allowed = os.sched_getaffinity(0)
+    deadline = time.monotonic() + _MORE_SECONDS
     try:
-        for number in range(_TRIES):
+        for number in itertools.count():
+            if number >= _TRIES:
+                if time.monotonic() > deadline:
+                    return
+                time.sleep(_PAUSE_SECONDS)
             os.sched_setaffinity(0, {sorted(allowed)[number % len(allowed)]})
             yield
     finally:
@@ -103,7 +111,7 @@ def drop_page(page: int, backing: str) -> None:
         push(page, backing)
         if is_gone(page):
             return
-    raise AssertionError(f"{backing}: the kernel keeps the page, {_TRIES} times")
+    raise AssertionError(f"{backing}: the kernel keeps the page, for {_MORE_SECONDS} seconds")
 
 
 def mend(page: int, sentinels: list[tuple[int, bytes]]) -> None:

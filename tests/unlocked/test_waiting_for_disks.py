@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 import loopmounted
-from children import CANARY_DEATH, Live, forked
+from children import CANARY_DEATH, DEADLINE_SECONDS, Live, forked
 from loopmounted import Mounted, as_root
 from observed import Memory
 from strongroom import (
@@ -32,7 +32,8 @@ resource = pytest.importorskip("resource", reason="needs a Unix")
 
 pytestmark = as_root
 FREEZE, THAW = 0xC0045877, 0xC0045878
-LIMIT_SECONDS = 20
+#: After that a frozen file system is thawed whatever happens: longer than anything waits for a line of a child.
+LIMIT_SECONDS = 2 * DEADLINE_SECONDS
 COUNT, NEEDLE = 700, b"vein of rust"
 
 
@@ -114,6 +115,8 @@ PURGE = """
     if child == 0:
         os._exit(7)
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    while not first.is_destroyed:  # to its users it is at once
+        time.sleep(0.001)
     time.sleep(0.1)
     print(code, purging.is_alive(), ending.is_alive(), first.is_destroyed, flush=True)
     os.read(0, 1)
@@ -131,7 +134,7 @@ def test_a_purge_that_waits_for_a_disk_keeps_nobody_waiting(below: Mounted, slow
         assert slow.count(NEEDLE) == 2 * COUNT
         with frozen(below):
             child.go()
-            assert child.line() == "7 True True True"  # to its users it is gone at once
+            assert child.line() == "7 True True True"
             assert slow.count(NEEDLE) == 2 * COUNT
         child.go()
         assert child.line() == "b'made meanwhile' False"
@@ -186,6 +189,8 @@ def test_stores_into_lost_contents_take_turns(below: Mounted, slow: Mounted) -> 
 AMID_AN_END = """
     ending = threading.Thread(target=first.destroy, daemon=True)
     ending.start()
+    while not first.is_destroyed:
+        time.sleep(0.001)
     time.sleep(0.2)
     print(first.is_destroyed, ending.is_alive(), flush=True)
     {end}
