@@ -4,6 +4,7 @@ import ctypes
 import mmap
 import os
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -83,10 +84,11 @@ def test_each_touch_is_a_fault_once() -> None:
 @needs_proc
 def test_faults_of_processes() -> None:
     """This process's are getrusage's, another's are those of its stat, whatever it calls itself."""
-    told = resource.getrusage(resource.RUSAGE_SELF)
+    before = resource.getrusage(resource.RUSAGE_SELF)
     now = vm.faults()
-    assert now[0] - told.ru_minflt in range(50)
-    assert now[1] - told.ru_majflt in range(20)
+    after = resource.getrusage(resource.RUSAGE_SELF)
+    assert before.ru_minflt <= now[0] <= after.ru_minflt
+    assert before.ru_majflt <= now[1] <= after.ru_majflt
     succeed("""
         from strongroom import vm
         libc.prctl(15, b") S (1 2 3", 0, 0, 0)
@@ -240,8 +242,10 @@ def test_reset_and_undone() -> None:
         assert region.read(0, P) == bytes([7]) * P
         region.write(P, b"new")
         assert region.undo_reset(2 * P, P) is True
-        region.page_out()
-        assert region.read(0, P) == bytes(P), "it was not dropped"
+        deadline = time.monotonic() + 50
+        while region.read(0, P) != bytes(P):  # a page that somebody looks at just now, to move it for example, stays
+            assert time.monotonic() < deadline, "it was not dropped"
+            region.page_out()
         assert region.read(P, 4) == b"new" + bytes([7])
         assert region.read(2 * P, 2 * P) == bytes([7]) * 2 * P
         assert region.undo_reset(0, P) is False
@@ -261,9 +265,11 @@ def test_undo_reset_leaves_no_copy() -> None:
             start, end = (int(word, 16) for word in line.split()[0].split("-"))
             memory = os.open("/proc/self/mem", os.O_RDONLY)
             try:
-                return sum(os.pread(memory, P, at).count(what) for at in range(start, end, P))
+                content = os.pread(memory, end - start, start)  # in one, or a page's end may lie in what is looked for
             finally:
                 os.close(memory)
+            assert len(content) == end - start
+            return content.count(what)
         with vm.allocate(P) as region:
             ctypes.memset(region.address, 0xA7, P)  # by what needs no copy
             assert region.undo_reset() is True
@@ -291,7 +297,7 @@ def test_any_address() -> None:
         assert vm.page_out(address, PAGE + 1, PAGE)[:2] == (2, 2)
         assert vm.prefetch(address, 0, 4 * PAGE)[::2] == (4, 4)
         assert other[:] == b"o" * 4 * PAGE
-    with vm.reserve(PAGE) as gone:
+    with vm.reserve(PAGE, near=pages.FAR_AWAY) as gone:
         pass
     for act in (vm.page_out, vm.prefetch):
         with pytest.raises(OSError, match="madvise"):
@@ -334,5 +340,9 @@ def test_the_layout_is_where_mappings_are() -> None:
         assert told.kernel_start == (1 << 64) - (1 << told.bits - 1)
         with pytest.raises(OSError, match="mmap"):
             vm.reserve(PAGE, address=told.user_end)
-    with vm.reserve(PAGE, address=min(told.user_end, 1 << 47) - 16 * PAGE) as highest:
-        assert highest.address < told.user_end
+    highest = min(told.user_end, 1 << 47) - PAGE
+    for row in reversed(rows):  # the stack ends up here where addresses are not random, and has to be able to grow
+        if row.address + row.size > highest:
+            highest = row.address - (1 << 24)
+    with vm.reserve(PAGE, address=highest):
+        assert highest < told.user_end
