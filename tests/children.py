@@ -177,6 +177,10 @@ class Live:
         """Let the child go on: it waits with ``sys.stdin.readline()`` or ``os.read(0, 1)``."""
         self.send(b"\n")
 
+    def wait_asleep(self) -> None:
+        """Wait until the child, which has said its line, waits for the next one: only now nothing of it changes."""
+        wait_for_state(self.pid, "S")
+
     def wait_stopped(self) -> None:
         """Wait until the child has stopped itself with SIGSTOP."""
         for _ in range(DEADLINE_SECONDS * 100):
@@ -206,6 +210,20 @@ class Live:
         """Let a stopped traced child have its signal; return how it ends."""
         _ptrace(_PTRACE_CONT, self.pid, delivering)
         return self.process.wait(DEADLINE_SECONDS)
+
+
+def wait_for_state(pid: int, state: str) -> None:
+    """Wait until all threads of a process are in a state, ``T`` after a signal to stop; proc_pid_stat(5)."""
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    while True:
+        try:
+            texts = [path.read_text("utf-8", "replace") for path in Path(f"/proc/{pid}/task").glob("*/stat")]
+        except OSError:  # a thread has just ended
+            texts = []
+        if texts and {text.rpartition(")")[2].split()[0] for text in texts} == {state}:
+            return
+        assert time.monotonic() < deadline, f"the process is not in state {state}: {texts}"
+        time.sleep(0.001)
 
 
 _PTRACE_CONT, _PTRACE_SEIZE = 7, 0x4206  # linux/ptrace.h
