@@ -18,6 +18,10 @@ from observed_linux import Mapping, mappings
 from strongroom import vm
 
 PAGE = vm.PAGE_SIZE
+#: For regions that are given back while a test still looks at where they were. The system looks for room from the top
+#: of the addresses downwards, or from a third of them upwards, and has terabytes of it before it would come here: no
+#: other mapping of this process, such as the heap may need at any moment, comes to lie in the hole.
+FAR_AWAY = 1 << 40
 
 IS_LINUX = sys.platform.startswith("linux")
 needs_proc = pytest.mark.skipif(not IS_LINUX, reason="what the system says of pages is read from /proc: needs Linux")

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pages import IS_LINUX, PAGE, Index, is_mapped, letters, needs_proc, others_map, resident
+from pages import FAR_AWAY, IS_LINUX, PAGE, Index, is_mapped, letters, needs_proc, others_map, resident
 from strongroom import DestroyedError, SystemCallError, UnsupportedError, vm
 
 TEBIBYTE = 1 << 40
@@ -56,8 +56,8 @@ def test_a_tebibyte_of_reservation_costs_no_memory() -> None:
 
 
 def free_address(pages: int) -> int:
-    """Where a region of that size has just fitted."""
-    with vm.reserve(pages * PAGE) as region:
+    """Where a region of that size has just fitted, and nobody else puts anything."""
+    with vm.reserve(pages * PAGE, near=FAR_AWAY) as region:
         return region.address
 
 
@@ -96,11 +96,13 @@ def test_an_address_no_region_can_begin_at_is_refused(address: int) -> None:
         vm.reserve(PAGE, address=address)
 
 
-@pytest.mark.parametrize("address", [1 << 47, (1 << 64) - (1 << 16)])
-def test_an_address_beyond_the_process_is_an_error(address: int) -> None:
-    """The system's half of the address space is not for a process."""
-    with pytest.raises(SystemCallError):
-        vm.reserve(PAGE, address=address)
+def test_an_address_beyond_the_process_is_an_error() -> None:
+    """What lies beyond its own part is not for a process, wherever that ends: at 2 to the power of 47, or of 56 where
+    page tables have five levels."""
+    beyond = -(-vm.layout().user_end // vm.GRANULARITY) * vm.GRANULARITY
+    for address in (beyond, (1 << 64) - (1 << 16)):
+        with pytest.raises(SystemCallError):
+            vm.reserve(PAGE, address=address)
 
 
 def test_a_near_address_that_is_free_is_taken_as_it_is() -> None:
@@ -225,7 +227,7 @@ def test_what_does_not_go_together_is_refused(others: dict[str, Any]) -> None:
 @needs_proc
 def test_release_gives_the_address_space_back() -> None:
     """Nothing is mapped there afterwards; the numbers stay readable; doing it again is fine."""
-    region = vm.allocate(2 * PAGE)
+    region = vm.allocate(2 * PAGE, near=FAR_AWAY)
     address = region.address
     assert is_mapped(address)
     region.release()
@@ -237,7 +239,7 @@ def test_release_gives_the_address_space_back() -> None:
 @needs_proc
 def test_leaving_the_block_releases() -> None:
     """As a context manager a region lives as long as the block, exception or not."""
-    with pytest.raises(KeyError), vm.allocate(PAGE) as region:  # noqa: PT012
+    with pytest.raises(KeyError), vm.allocate(PAGE, near=FAR_AWAY) as region:  # noqa: PT012
         address = region.address
         raise KeyError
     assert region.is_released
@@ -249,7 +251,7 @@ def test_leaving_the_block_releases() -> None:
 @needs_proc
 def test_the_end_of_the_last_reference_releases() -> None:
     """A region that nobody has any more is given back, also when it is part of a cycle."""
-    region = vm.allocate(PAGE)
+    region = vm.allocate(PAGE, near=FAR_AWAY)
     address, gone = region.address, weakref.ref(region)
     del region
     assert gone() is None
@@ -259,7 +261,7 @@ def test_the_end_of_the_last_reference_releases() -> None:
         region = vm.allocate(PAGE)
 
         def __init__(self) -> None:
-            self.own = vm.allocate(PAGE)
+            self.own = vm.allocate(PAGE, near=FAR_AWAY)
             self.me = self
 
     address = Holder().own.address  # a cycle, garbage from here on
