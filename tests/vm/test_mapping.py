@@ -10,6 +10,7 @@ import pytest
 
 from sections import second, unique
 from strongroom import AccessError, DestroyedError, SystemCallError, vm
+from strongroom._os.handles import section_name
 
 IS_LINUX = sys.platform.startswith("linux")
 needs_proc = pytest.mark.skipif(not IS_LINUX, reason="reads /proc: run on Linux")
@@ -196,16 +197,17 @@ def test_nothing_leaks(file: Path) -> None:
             section.map()
         vm.create_section(100).map()
 
-    def state() -> tuple[int, int, int]:
+    def state() -> tuple[int, int, bool]:
         gc.collect()
         maps = Path("/proc/self/maps").read_text().splitlines()
         return (
-            sum("mapped" in m or "memfd" in m for m in maps),
+            sum(any(word in line for word in (str(file), "memfd", str(shared))) for line in maps),
             len(os.listdir("/proc/self/fd")),
-            len(os.listdir("/dev/shm")),
+            shared.exists(),
         )
 
     name = unique()
+    shared = Path("/dev/shm" + section_name(name).decode())  # others have names there too
     cycle()
     before = state()
     for _ in range(1_000):

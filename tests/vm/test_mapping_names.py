@@ -11,6 +11,7 @@ import pytest
 
 from sections import PRELUDE, is_there, second, unique
 from strongroom import SystemCallError, vm
+from strongroom._os.handles import section_name
 
 IS_LINUX = sys.platform.startswith("linux")
 needs_proc = pytest.mark.skipif(not IS_LINUX, reason="reads /proc: run on Linux")
@@ -41,9 +42,9 @@ def test_a_name_is_shared_and_ends_with_its_last_user() -> None:
         assert fresh.read(9_000, 8) == bytes(8)
 
 
-def our_names() -> set[str]:
-    """The names of this user's sections: other users may be running tests too."""
-    return {name for name in os.listdir("/dev/shm") if name.startswith(f"sr-{os.getuid()}-")}
+def object_of(name: str) -> Path:
+    """What the kernel keeps a name's memory as. Others have theirs there too, and may run these very tests."""
+    return Path("/dev/shm" + section_name(name).decode())
 
 
 @needs_proc
@@ -61,9 +62,9 @@ def test_a_killed_user_does_not_keep_a_name() -> None:
         gc.collect()
         assert is_there(name)
         process.send_signal(signal.SIGKILL)
-    before = our_names()
+    assert object_of(name).exists()
     assert not is_there(name)
-    assert len(before - our_names()) == 1  # asking removed what was left
+    assert not object_of(name).exists()  # asking removed what was left
     with vm.create_section(4096, name=name) as anew, anew.map() as view:
         assert (anew.existed, view.read(0, 3)) == (False, bytes(3))
 
@@ -72,7 +73,6 @@ def test_a_killed_user_does_not_keep_a_name() -> None:
 def test_many_processes_begin_and_end_one_name() -> None:
     """However makers and users race, nobody sees another size or a name without memory, and nothing is left."""
     name = unique()
-    before = set(os.listdir("/dev/shm"))
     code = PRELUDE + (
         "for i in range(300):\n"
         "    with vm.create_section(8192, name=name) as s, s.map() as v:\n"
@@ -81,7 +81,7 @@ def test_many_processes_begin_and_end_one_name() -> None:
     )
     racers = [subprocess.Popen([sys.executable, "-c", code, name], stderr=-1) for _ in range(4)]
     assert [(racer.communicate(timeout=60)[1], racer.returncode) for racer in racers] == [(b"", 0)] * 4
-    assert set(os.listdir("/dev/shm")) <= before
+    assert not object_of(name).exists()
 
 
 @needs_fork
@@ -113,7 +113,7 @@ def test_somebody_elses_object_is_not_taken() -> None:
     """An object under the name that others may write to is refused."""
     name = unique()
     section = vm.create_section(4096, name=name)
-    path = max(Path("/dev/shm").iterdir(), key=lambda entry: entry.stat().st_ctime)
+    path = object_of(name)
     path.chmod(0o666)
     try:
         with pytest.raises(SystemCallError):
