@@ -241,12 +241,14 @@ def test_a_name_in_the_making_stops_nobody_else() -> None:
     name = f"strongroom-test-{uuid.uuid4()}"
     path = Path("/dev/shm" + section_name(name).decode())
     path.touch(mode=0o600)
-    ticks: list[float] = []
-    is_over = threading.Event()
+    is_waiting, turns = threading.Event(), list[int]()
 
-    def tick() -> None:
-        while not is_over.wait(0.01):
-            ticks.append(time.monotonic())
+    def take_turns() -> None:
+        is_waiting.wait()
+        for turn in range(20):  # 0.2 seconds at least, while the first of these waits last a hundredth each
+            time.sleep(0.01)
+            turns.append(turn)
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGALRM)
 
     class HeardError(Exception):
         pass
@@ -254,20 +256,17 @@ def test_a_name_in_the_making_stops_nobody_else() -> None:
     def hear(number: int, frame: object) -> None:
         raise HeardError
 
-    thread = threading.Thread(target=tick)
+    thread = threading.Thread(target=take_turns)
     before = signal.signal(signal.SIGALRM, hear)
     with path.open("r+b") as file:
         fcntl.fcntl(file, F_OFD_SETLK, BUSY)  # a descriptor of its own: as strange as another process's
         thread.start()
         try:
-            began = time.monotonic()
-            signal.setitimer(signal.ITIMER_REAL, 0.3)
-            with pytest.raises(HeardError):
+            is_waiting.set()
+            with pytest.raises(HeardError):  # which comes when the other thread has had its turns, and not before
                 vm.create_section(PAGE, name=name)
-            assert time.monotonic() - began < 3
-            assert len([at for at in ticks if at > began]) >= 5
+            assert len(turns) == 20
         finally:
-            is_over.set()
             thread.join()
             signal.signal(signal.SIGALRM, before)
             path.unlink()
