@@ -180,15 +180,6 @@ def test_postgresql(folder: Path) -> None:
         server.wait(30)
 
 
-@pytest.fixture
-def chromium(tmp_path: Path) -> list[str]:
-    """How to start it without a window and without a trace."""
-    program = shutil.which("chromium") or shutil.which("google-chrome")
-    if program is None:
-        pytest.skip("needs Chromium: apt-get install chromium")
-    return [program, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path}/profile"]
-
-
 def test_chromium(chromium: list[str], tmp_path: Path) -> None:
     """A browser, with terabytes that it may not touch, fits the screen; and it shows a hostile page as text."""
     with subprocess.Popen(

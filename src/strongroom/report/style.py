@@ -29,11 +29,11 @@ h2{font-size:15px;margin:0 0 12px}
 section{background:var(--card);border:1px solid var(--line);border-radius:12px;padding:20px 22px;margin:0 0 18px}
 dl,dd,dt{margin:0}
 .totals{display:grid;grid-template-columns:repeat(auto-fit,minmax(150px,1fr));padding:0;overflow:hidden}
-.totals div{padding:16px 22px;box-shadow:-1px 0 var(--line),0 -1px var(--line)}
+.totals div{padding:16px 22px;box-shadow:1px 0 var(--line),0 1px var(--line)}
 dt{color:var(--soft);font-size:13px;display:flex;gap:7px;align-items:center}
 dd{font-size:24px;font-weight:600;letter-spacing:-.02em;font-variant-numeric:tabular-nums;white-space:nowrap}
 dd.zero{font-weight:400}
-.notes{background:var(--warnbg);border-color:transparent;color:var(--warn)}
+.notes{overflow-wrap:anywhere;background:var(--warnbg);border-color:transparent;color:var(--warn)}
 .notes p{margin:0}.notes p+p{margin-top:6px}
 .map{overflow-x:auto;font:600 12px/20px var(--mono);padding:2px}
 .row{display:flex;align-items:center;min-width:max-content;height:27px}
@@ -67,7 +67,9 @@ font:600 12px/19px var(--mono);padding:0 5px;flex:none}
 .bar{height:12px;border-radius:6px;overflow:hidden;margin:2px 0 14px;gap:1px;background:var(--line)}
 .bar b{min-width:2px}
 .two{display:grid;grid-template-columns:minmax(0,1fr) minmax(0,1fr);gap:18px}
-@media(max-width:900px){.two{grid-template-columns:1fr;gap:0}main{padding:20px 12px}section{padding:16px 14px}}
+@media(max-width:900px){.two{grid-template-columns:minmax(0,1fr);gap:0}main{padding:20px 12px}section{padding:16px 14px}
+.totals div{padding:14px}}
+@media(max-width:480px){dd{font-size:20px}}
 ul{list-style:none;margin:0;padding:0}
 li{display:flex;gap:10px;padding:5px 0}
 li .swatch{margin-top:2px}
@@ -82,7 +84,7 @@ td.m{font:12px/20px var(--mono);white-space:nowrap}
 span.w{margin-right:8px;display:inline-block}
 td.name{overflow-wrap:anywhere;min-width:14em;width:52%}
 tr:target td{background:color-mix(in srgb,var(--link) 18%,var(--card))}
-.regions{overflow-x:auto}
+.regions,.two section{overflow-x:auto}
 .zero{color:var(--soft)}
 @media(forced-colors:active){.p,.swatch,.bar b{forced-color-adjust:none}}
 @media print{body{background:#fff}section{border-color:#ccc}.two section{break-inside:avoid}}
