@@ -51,6 +51,7 @@ WRAPPED = {
     "region_refused_test": CALLS,
     "region_making_test": CALLS,
     "region_heap_test": HEAP,
+    "region_paging_test": ("madvise", "process_vm_readv"),
     "pool_refused_test": (*CALLS, "malloc", "free"),
     "keeping_test": ("sr_os_crypt_protect", "sr_os_crypt_unprotect"),
     "backing_test": BACKING,
