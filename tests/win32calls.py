@@ -21,8 +21,11 @@ SLOTS = 4
 COMMIT, RESERVE, DECOMMIT, RELEASE = 0x1000, 0x2000, 0x4000, 0x8000
 PROTECTIONS = (0x01, 0x02, 0x04, 0x10, 0x20, 0x40)
 ODD_PROTECTIONS = (0x00, 0x03, 0x08, 0x80, 0x104, 0x102, 0x101, 0x204, 0x404, 0x604, 0x800, 0x1004)
+WRITE_COMBINE = 0x400  #: Wine takes it and forgets it: what is told of pages is compared without
 SIZES = (1, 8, PAGE - 1, PAGE, PAGE + 1, 3 * PAGE, GRANULE, GRANULE + 1, 5 * GRANULE)
 ODD_SIZES = (0, 1 << 47, (1 << 63) - 1)
+
+KINDS = ("new", "alloc", "free", "protect", "lock", "unlock", "query", "prefetch")
 
 Call = tuple[str, dict[str, Any]]
 
@@ -33,7 +36,7 @@ def a_call(dice: random.Random) -> Call:
     offset = dice.choice((0, 0, 0, 1, PAGE, PAGE + 5, 2 * PAGE, GRANULE, GRANULE + PAGE, dice.randrange(6 * GRANULE)))
     size = dice.choice(SIZES) if dice.random() < 0.95 else dice.choice(ODD_SIZES)
     protection = dice.choice(PROTECTIONS) if dice.random() < 0.9 else dice.choice(ODD_PROTECTIONS)
-    what = dice.choices(("new", "alloc", "free", "protect", "lock", "unlock", "query"), (4, 6, 4, 6, 2, 2, 2))[0]
+    what = dice.choices(KINDS, (4, 6, 4, 6, 2, 2, 2, 2))[0]
     call: dict[str, Any] = {"slot": slot, "offset": offset, "size": size}
     if what == "new":
         kind = dice.choice((COMMIT, RESERVE, COMMIT | RESERVE, RESERVE, 0, 0x100000 | RESERVE, 0x80000, 0x123))
@@ -63,13 +66,15 @@ class Ours:
 
         self.api: Any = win32
 
-    def __call__(self, name: str, *arguments: int) -> tuple[int, int]:
+    def __call__(self, name: str, *arguments: Any) -> tuple[int, int]:
         """Call it: what it returned, and the error code."""
         try:
             if name == "VirtualProtect":
                 old = self.api.DWORD()
                 self.api.VirtualProtect(*arguments, old)
                 return old.value, 0
+            if name == "PrefetchVirtualMemory":
+                arguments = (-1, 1, [self.api.WIN32_MEMORY_RANGE_ENTRY(*arguments)], 0)
             return int(getattr(self.api, name)(*arguments)), 0
         except OSError as error:
             return 0, error.winerror  # type: ignore[attr-defined,unused-ignore]
@@ -111,6 +116,8 @@ class Kernel32:
         old = c.c_uint32()
         if name == "VirtualProtect":
             values.append(c.byref(old))
+        elif name == "PrefetchVirtualMemory":  # its arguments are one range
+            values = [c.c_size_t(-1), c.c_size_t(1), (c.c_size_t * 2)(*arguments), c.c_uint32(0)]
         c.set_last_error(0)  # type: ignore[attr-defined,unused-ignore]
         result = getattr(self.api, name)(*values)
         if not result:
@@ -159,10 +166,11 @@ class Sequence:
             return [code, self.picture(slot)]
         if what == "protect":
             old, code = self.backend("VirtualProtect", address, call["size"], call["protection"])
-            return [code, old, self.picture(slot)]
+            return [code, old & ~WRITE_COMBINE, self.picture(slot)]
         if what == "query":
             return [self.run_from(slot, address)]
-        _, code = self.backend("VirtualLock" if what == "lock" else "VirtualUnlock", address, call["size"])
+        name = {"lock": "VirtualLock", "unlock": "VirtualUnlock", "prefetch": "PrefetchVirtualMemory"}[what]
+        _, code = self.backend(name, address, call["size"])
         return [code, self.picture(slot)]
 
     def extent(self, base: int) -> int:
@@ -177,7 +185,9 @@ class Sequence:
     def relative(self, slot: int, info: tuple[int, ...]) -> list[int]:
         """An answer of VirtualQuery without absolute addresses."""
         base = self.bases[slot][0]
-        return [info[0] - base, info[1] - base, *info[2:]]
+        made, size, state, protection, kind = info[2:]
+        told = [made & ~WRITE_COMBINE, size, state, protection & ~WRITE_COMBINE, kind]
+        return [info[0] - base, info[1] - base, *told]
 
     def run_from(self, slot: int, address: int) -> list[int]:
         """The pages from ``address`` on that are alike. Wine ends a run of reserved pages where they once were

@@ -7,6 +7,7 @@ from strongroom.vm import win32
 from strongroom.vm.win32 import (
     DWORD,
     MEMORY_BASIC_INFORMATION,
+    WIN32_MEMORY_RANGE_ENTRY,
     RtlMoveMemory,
     VirtualAlloc,
     VirtualFree,
@@ -60,6 +61,12 @@ class World:
             "VirtualQuery": {"lpAddress": page, "lpBuffer": self.information, "dwLength": 48},
             "VirtualLock": {"lpAddress": page, "dwSize": 8},
             "VirtualUnlock": {"lpAddress": page, "dwSize": 8},
+            "PrefetchVirtualMemory": {
+                "hProcess": OWN,
+                "NumberOfEntries": 1,
+                "VirtualAddresses": [WIN32_MEMORY_RANGE_ENTRY(page, 8)],
+                "Flags": 0,
+            },
             "MmSecureVirtualMemory": {"Address": page, "Size": 8, "ProbeMode": c.PAGE_READONLY},
             "MmUnsecureVirtualMemory": {"SecureHandle": self.promise},
             "RtlMoveMemory": {"Destination": page, "Source": page + 8, "Length": 4},

@@ -95,6 +95,10 @@ cdef extern from "native/sr_os_paging.h" nogil:
     int sr_os_resident(void *address, size_t size, size_t *pages, sr_error *error)
     int sr_os_page_out(void *address, size_t size, sr_error *error)
     int sr_os_prefetch(void *address, size_t size, int is_waited, sr_error *error)
+    ctypedef struct sr_range:
+        void *address
+        size_t size
+    int sr_os_prefetch_all(const sr_range *ranges, size_t count, sr_error *error)
     int sr_os_page_files(sr_page_file *files, size_t room, size_t *count, sr_error *error)
     int sr_os_user_space(uint64_t *start, uint64_t *end, sr_error *error)
 

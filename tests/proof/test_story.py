@@ -209,6 +209,42 @@ def test_where_a_page_is_by_another_reader() -> None:
     """)
 
 
+@pytest.mark.usefixtures("swap")
+def test_private_pages_come_back_by_windows_name() -> None:
+    """PrefetchVirtualMemory of two ranges: soon these pages are in memory and no other; touching one reads nothing."""
+    succeed("""
+        from strongroom import vm
+        from strongroom.vm.win32 import *
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+        P = vm.PAGE_SIZE
+        place = VirtualAlloc(None, 64 * P, MEM_COMMIT, PAGE_READWRITE)
+        for page in range(64):
+            RtlMoveMemory(place + page * P, b"page %02d" % page, 7)
+        found, one = ctypes.create_string_buffer(64), bytearray(7)
+        def in_memory():
+            assert libc.mincore(ctypes.c_void_p(place), ctypes.c_size_t(64 * P), found) == 0
+            return [page for page, byte in enumerate(found.raw) if byte & 1]
+        def read_and_count(page):
+            before = vm.faults(thread=True)
+            RtlMoveMemory(one, place + page * P, 7)
+            assert one == b"page %02d" % page
+            return vm.faults(thread=True).major - before.major
+        end = time.monotonic() + 20  # for each of two things that nobody here waits for on purpose
+        while (moved := vm.page_out(place, 0, 64 * P)).after and time.monotonic() < end:
+            time.sleep(0.01)
+        assert in_memory() == [], moved
+        ranges = [WIN32_MEMORY_RANGE_ENTRY(place + 8 * P, 8 * P), WIN32_MEMORY_RANGE_ENTRY(place + 41 * P - 1, 2)]
+        assert PrefetchVirtualMemory(-1, 2, ranges, 0) is True
+        wanted, end = [*range(8, 16), 40, 41], time.monotonic() + 20
+        while in_memory() != wanted and time.monotonic() < end:
+            time.sleep(0.001)
+        assert in_memory() == wanted
+        assert [read_and_count(page) for page in wanted] == [0] * 10
+        assert read_and_count(60) == 1
+        VirtualFree(place, 0, MEM_RELEASE)
+    """)
+
+
 def test_a_second_page_file_whose_first_is_gone() -> None:
     """The kernel's numbers have a gap then, and its list has not; one path is told, and the bytes are there."""
     proving.swap_or_skip()

@@ -66,6 +66,8 @@ FINE = {
     ("CreateFileMapping", "lpName", "None"),
     ("CreateFileMapping", "lpName", "str"),
     ("OpenFileMapping", "bInheritHandle", "False"),
+    ("PrefetchVirtualMemory", "hProcess", "-1"),
+    ("PrefetchVirtualMemory", "hProcess", "index -1"),
     ("RtlMoveMemory", "Source", "bytes"),
 }
 #: Where there are physical pages.

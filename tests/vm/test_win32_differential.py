@@ -67,6 +67,12 @@ DEVIATIONS: tuple[tuple[str, str, Rule], ...] = (
         "Wine remembers no locks and says yes; Windows answers ERROR_NOT_LOCKED",
         lambda what, call, mine, other: what == "unlock" and mine[0] in (158, 487, 998, 87) and other[0] in (0, 87, 5),
     ),
+    (
+        "PrefetchVirtualMemory beyond user space",
+        "Wine says yes; Windows documents ranges in the process's address space, and strongroom answers "
+        "ERROR_INVALID_PARAMETER, as VirtualAlloc does",
+        lambda what, call, mine, other: what == "prefetch" and call["size"] >= 1 << 46 and codes(87, 0)(mine, other),
+    ),
 )
 
 

@@ -115,6 +115,7 @@ calls = (
     lambda a: VirtualUnlock(a, 1), lambda a: VirtualFree(a, 1, MEM_DECOMMIT),
     lambda a: MmUnsecureVirtualMemory(MmSecureVirtualMemory(a, 1, PAGE_READWRITE)),
     lambda a: VirtualAlloc(a, 1, MEM_COMMIT, PAGE_READWRITE),
+    lambda a: PrefetchVirtualMemory(-1, 1, [WIN32_MEMORY_RANGE_ENTRY(a, 1)], 0),
 )
 def ask():
     for call in calls:

@@ -24,12 +24,8 @@
 /* Pages asked about in one call. */
 #define QUERY_PAGES 64
 
-/* Windows 8; WIN32_MEMORY_RANGE_ENTRY. Looked up, since Python runs on what is older too. */
-typedef struct range_entry {
-    void *address;
-    SIZE_T size;
-} range_entry;
-typedef BOOL(WINAPI *prefetcher)(HANDLE process, ULONG_PTR count, range_entry *ranges, ULONG flags);
+/* Windows 8. Looked up, since Python runs on what is older too. */
+typedef BOOL(WINAPI *prefetcher)(HANDLE process, ULONG_PTR count, const sr_range *ranges, ULONG flags);
 
 static prefetcher find_prefetcher(void)
 {
@@ -110,7 +106,7 @@ int sr_os_page_out(void *address, size_t size, sr_error *error)
 int sr_os_prefetch(void *address, size_t size, int is_waited, sr_error *error)
 {
     prefetcher prefetch = find_prefetcher();
-    range_entry range = {address, size};
+    sr_range range = {address, size};
     if (require_committed(address, size, error) != 0) {
         return -1;
     }
@@ -121,6 +117,15 @@ int sr_os_prefetch(void *address, size_t size, int is_waited, sr_error *error)
         return failed(error, "PrefetchVirtualMemory");
     }
     return is_waited ? sr_os_fetch(address, size, 0, error) : 0;
+}
+
+int sr_os_prefetch_all(const sr_range *ranges, size_t count, sr_error *error)
+{
+    prefetcher prefetch = find_prefetcher();
+    if (prefetch == NULL) {
+        return lacking(error, "PrefetchVirtualMemory");
+    }
+    return prefetch(GetCurrentProcess(), count, ranges, 0) ? 0 : failed(error, "PrefetchVirtualMemory");
 }
 
 int sr_os_reset(void *address, size_t size, sr_error *error)

@@ -99,6 +99,27 @@ def move_pages(size_t address, size_t size, bint is_in, wait=True):
     return address, size // _page_size, before, _counted_pages(address, size)
 
 
+def prefetch_all(list ranges not None):
+    """Wish for ranges, ``(address, size)`` in bytes, whatever is there. The GIL does not wait for a disk."""
+    cdef sr_error error
+    cdef size_t count = len(ranges), i
+    cdef int failed
+    cdef sr_range *wanted = <sr_range *>malloc((count + (count == 0)) * sizeof(sr_range))
+    if wanted == NULL:
+        raise MemoryError()
+    try:
+        for i in range(count):
+            address, size = ranges[i]
+            wanted[i].address = <void *><size_t>address
+            wanted[i].size = size
+        with nogil:
+            failed = sr_os_prefetch_all(wanted, count, &error)
+        if failed:
+            _raise(&error)
+    finally:
+        free(wanted)
+
+
 def faults(int64_t pid, bint is_thread):
     """``(minor, major)``; the latter is None where both are counted as one."""
     cdef sr_error error

@@ -25,6 +25,16 @@ int sr_os_page_out(void *address, size_t size, sr_error *error);
 /* Have it bring them in; `is_waited`: return when they are there. They must be readable. */
 int sr_os_prefetch(void *address, size_t size, int is_waited, sr_error *error);
 
+/* Addresses, in bytes: laid out as Windows' WIN32_MEMORY_RANGE_ENTRY. */
+typedef struct sr_range {
+    void *address;
+    size_t size;
+} sr_range;
+
+/* The wish alone, for several ranges at once, none of them empty or wrapped around. Nothing is required of their pages: what is
+ * not there, or cannot be brought in, is passed over. */
+int sr_os_prefetch_all(const sr_range *ranges, size_t count, sr_error *error);
+
 /* Say that what private pages hold is not needed any more. They hold it still, or zeros, until they are written to. */
 int sr_os_reset(void *address, size_t size, sr_error *error);
 

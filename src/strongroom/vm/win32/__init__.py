@@ -4,6 +4,7 @@
     memory          VirtualAlloc, VirtualFree, VirtualProtect
     querying        VirtualQuery
     locking         VirtualLock, VirtualUnlock
+    prefetching     PrefetchVirtualMemory
     securing        MmSecureVirtualMemory, MmUnsecureVirtualMemory
     copying         RtlMoveMemory
     sections        CreateFileMapping, OpenFileMapping, CloseHandle, GetLastError
@@ -38,6 +39,7 @@ from strongroom.vm.win32.physical import (
     MapUserPhysicalPages,
     MapUserPhysicalPagesScatter,
 )
+from strongroom.vm.win32.prefetching import WIN32_MEMORY_RANGE_ENTRY, PrefetchVirtualMemory
 from strongroom.vm.win32.querying import MEMORY_BASIC_INFORMATION, VirtualQuery
 from strongroom.vm.win32.sections import CloseHandle, CreateFileMapping, GetLastError, OpenFileMapping
 from strongroom.vm.win32.securing import MmSecureVirtualMemory, MmUnsecureVirtualMemory
@@ -45,6 +47,7 @@ from strongroom.vm.win32.securing import MmSecureVirtualMemory, MmUnsecureVirtua
 __all__ = [
     "DWORD",
     "MEMORY_BASIC_INFORMATION",
+    "WIN32_MEMORY_RANGE_ENTRY",
     "AllocateUserPhysicalPages",
     "CloseHandle",
     "CreateFileMapping",
@@ -59,6 +62,7 @@ __all__ = [
     "MmSecureVirtualMemory",
     "MmUnsecureVirtualMemory",
     "OpenFileMapping",
+    "PrefetchVirtualMemory",
     "RtlMoveMemory",
     "UnmapViewOfFile",
     "VirtualAlloc",

@@ -10,6 +10,7 @@ a check and what is done because of it.
 from __future__ import annotations
 
 import operator
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from typing import Protocol
 
@@ -17,7 +18,19 @@ from strongroom.exceptions import StrongroomError, Win32Error
 from strongroom.vm.win32 import constants as c
 from strongroom.vm.win32.errors import fail_unless
 
-__all__ = ["DWORD", "HasValue", "boolean", "handle", "memory", "number", "pointer", "room_for_number", "text"]
+__all__ = [
+    "DWORD",
+    "HasValue",
+    "boolean",
+    "fail_unless_own",
+    "handle",
+    "items",
+    "memory",
+    "number",
+    "pointer",
+    "room_for_number",
+    "text",
+]
 
 #: The largest number that is ever written to a DWORD: every protection with every modifier.
 _PROTECTION_MAX = 0x7FF
@@ -83,6 +96,25 @@ def handle(call: str, name: str, value: object) -> int:
     fits = -(1 << 63) <= result < 1 << 64
     fail_unless(fits, call, c.ERROR_INVALID_PARAMETER, f"{name} is no number of 64 bits")
     return result & (1 << 64) - 1
+
+
+def fail_unless_own(call: str, process: object) -> None:
+    """Raise ERROR_INVALID_HANDLE unless the process is this one, as GetCurrentProcess names it."""
+    is_own = handle(call, "hProcess", process) == c.INVALID_HANDLE_VALUE
+    fail_unless(is_own, call, c.ERROR_INVALID_HANDLE, "it is for this process (-1) alone")
+
+
+def items(call: str, name: str, values: object, count: int, wanted: str = "integers") -> list[object]:
+    """The first items of a sequence, which must have as many."""
+    try:
+        if isinstance(values, (str, bytes, Mapping, type)):
+            raise TypeError
+        is_long_enough = len(values) >= count  # type: ignore[arg-type]
+        found = [values[index] for index in range(count)] if is_long_enough else []  # type: ignore[index]
+    except Exception:  # whatever the object raises
+        raise _wrong_type(call, name, f"a sequence of {wanted}", values) from None
+    fail_unless(is_long_enough, call, c.ERROR_INVALID_PARAMETER, f"{name} has fewer than {count:,} items")
+    return found
 
 
 def boolean(call: str, name: str, value: object) -> bool:

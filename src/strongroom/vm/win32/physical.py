@@ -7,7 +7,7 @@ is told its frames elsewhere. Each allocation is a store of ``vm.physical``.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Mapping, MutableSequence, Sequence
+from collections.abc import MutableSequence, Sequence
 from contextlib import suppress
 
 from strongroom import _native
@@ -15,7 +15,7 @@ from strongroom._native import PAGE_SIZE
 from strongroom.exceptions import AccessError, LockLimitError, Win32Error
 from strongroom.vm.physical import PhysicalPages, Window, physical, window
 from strongroom.vm.win32 import constants as c
-from strongroom.vm.win32.arguments import HasValue, handle, number, pointer, room_for_number
+from strongroom.vm.win32.arguments import HasValue, fail_unless_own, items, number, pointer, room_for_number
 from strongroom.vm.win32.errors import Translated, fail_unless
 from strongroom.vm.win32.regions import region_at
 
@@ -48,17 +48,8 @@ _allocations: tuple[_Allocation, ...] = ()
 _next_number = 0x100000
 
 
-def _fail_unless_own(call: str, process: int) -> None:
-    own = handle(call, "hProcess", process) == c.INVALID_HANDLE_VALUE  # what GetCurrentProcess returns
-    fail_unless(own, call, c.ERROR_INVALID_HANDLE, "only this process (-1) has pages here")
-
-
 def _items(call: str, name: str, values: Sequence[int] | None, count: int) -> list[int]:
-    is_sequence = hasattr(values, "__getitem__") and hasattr(values, "__len__")
-    if values is None or not is_sequence or isinstance(values, (str, bytes, Mapping, type)):
-        raise TypeError(f"{call}: {name} must be a sequence of integers, not {type(values).__name__}")
-    fail_unless(len(values) >= count, call, c.ERROR_INVALID_PARAMETER, f"{name} has fewer than {count:,} items")
-    return [number(call, name, values[index], 64) for index in range(count)]
+    return [number(call, name, value, 64) for value in items(call, name, values, count)]
 
 
 def _page(call: str, frame: int) -> tuple[_Allocation, int]:
@@ -96,7 +87,7 @@ def AllocateUserPhysicalPages(hProcess: int, NumberOfPages: HasValue | None, Pag
     """
     global _allocations, _next_number
     call = "AllocateUserPhysicalPages"
-    _fail_unless_own(call, hProcess)
+    fail_unless_own(call, hProcess)
     target = room_for_number(call, "NumberOfPages", NumberOfPages)
     count = number(call, "NumberOfPages", target.value, 64)
     fail_unless(count, call, c.ERROR_INVALID_PARAMETER, "no pages")
@@ -199,7 +190,7 @@ def FreeUserPhysicalPages(hProcess: int, NumberOfPages: HasValue | None, PageArr
     """
     global _allocations
     call = "FreeUserPhysicalPages"
-    _fail_unless_own(call, hProcess)
+    fail_unless_own(call, hProcess)
     count = number(call, "NumberOfPages", room_for_number(call, "NumberOfPages", NumberOfPages).value, 64)
     frames = _items(call, "PageArray", PageArray, count)
     fail_unless(len(set(frames)) == count, call, c.ERROR_INVALID_PARAMETER, "a page is there twice")
