@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 HERE = Path(__file__).resolve().with_name("proof")
 NOBODY = 65534
+#: Of a prove, which takes seconds: longer than any machine needs for it.
+DEADLINE_SECONDS = 300
 #: The kinds that are in the victim of the trials of memory that is kept.
 STRONGROOM = ("secret-open", "secret-at-rest", "locked", "secretmem")
 IS_ROOT = hasattr(os, "geteuid") and os.geteuid() == 0
@@ -61,6 +63,7 @@ class Run:
 
     def __init__(self, process: subprocess.CompletedProcess[str]) -> None:
         self.code, self.out, self.err = process.returncode, process.stdout, process.stderr
+        self.cpu_seconds = 0.0
 
     @property
     def content(self) -> dict[str, Any]:
@@ -104,11 +107,20 @@ def prove(
             identity = {"user": NOBODY, "group": NOBODY, "extra_groups": []}
         if lock_limit is not None:
             identity["preexec_fn"] = functools.partial(_may_lock, lock_limit)
+        before = _cpu_seconds()
         process = subprocess.run(
-            killing.command(*arguments), capture_output=True, text=True, timeout=90, env=environ,
+            killing.command(*arguments), capture_output=True, text=True, timeout=DEADLINE_SECONDS, env=environ,
             cwd="/", check=False, **identity,
         )  # fmt: skip
-    return Run(process)
+    run = Run(process)
+    run.cpu_seconds = _cpu_seconds() - before
+    return run
+
+
+def _cpu_seconds() -> float:
+    """Of all children that were waited for, and theirs."""
+    spent = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return spent.ru_utime + spent.ru_stime
 
 
 @functools.cache

@@ -122,7 +122,7 @@ def test_a_kernel_without_secret_memory() -> None:
     injector = Path(__file__).resolve().parents[1] / "faultinject.py"
     process = subprocess.run(
         [sys.executable, "-P", "-c", WITHOUT_SECRETMEM, str(injector), "prove", "--json", "--only", "freed"],
-        capture_output=True, text=True, timeout=60, check=False,
+        capture_output=True, text=True, timeout=proving.DEADLINE_SECONDS, check=False,
     )  # fmt: skip
     if process.returncode == 77:
         pytest.skip("needs Linux on x86_64 or aarch64 to make system calls fail")

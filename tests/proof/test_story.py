@@ -75,7 +75,7 @@ def told(unprivileged: bool = False) -> list[tuple[str, str]]:
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=proving.DEADLINE_SECONDS,
         cwd="/",
         preexec_fn=lambda: os.sched_setaffinity(0, one),
         **user,  # type: ignore[call-overload, unused-ignore]

@@ -129,5 +129,8 @@ def test_results_never_show_tracers_or_addresses() -> None:
 
 
 def test_it_is_fast() -> None:
-    """All attacks together take seconds: nobody has to be patient to be convinced."""
-    assert sum(row["seconds"] for row in proving.as_we_are().content["trials"]) < 15
+    """All attacks together take seconds: nobody has to be patient to be convinced.
+
+    Of a processor: how long they take besides is a matter of who else wants it, and of the disk.
+    """
+    assert proving.as_we_are().cpu_seconds < 15
