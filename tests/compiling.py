@@ -47,13 +47,33 @@ def compiler() -> str:
     return path
 
 
+@functools.cache
+def _at_fixed_addresses() -> list[str]:
+    """What to start a program with whose addresses are not to be drawn; nothing where a sandbox refuses that."""
+    setarch = shutil.which("setarch")
+    command = [setarch, os.uname().machine, "--addr-no-randomize"] if setarch else []
+    is_let = command and subprocess.run([*command, "true"], capture_output=True, check=False).returncode == 0
+    return command if is_let else []
+
+
+def started(program: Path, options: Sequence[str]) -> list[str]:
+    """Return the command that runs a program made with these options.
+
+    The sanitizers' run-times have places of their own in the address space. Where a kernel draws addresses from 32 bits
+    (vm.mmap_rnd_bits; others from 28) older ones find something else there in one of a few runs, and the program dies
+    before it begins: google/sanitizers#1614 and #1716. So its addresses are not drawn.
+    """
+    is_sanitized = any(option.startswith("-fsanitize") for option in options)
+    return [*(_at_fixed_addresses() if is_sanitized else []), str(program)]
+
+
 def can_run(options: Sequence[str], directory: Path) -> bool:
     """Say whether this compiler can make a program with these options that runs."""
     source = directory / "probe.c"
     source.write_text("int main(void) { return 0; }\n")
     program = directory / "probe"
     built = subprocess.run([compiler(), *options, str(source), "-o", str(program)], capture_output=True, check=False)
-    return built.returncode == 0 and subprocess.run([str(program)], check=False).returncode == 0
+    return built.returncode == 0 and subprocess.run(started(program, options), check=False).returncode == 0
 
 
 _OBJECTS = tempfile.TemporaryDirectory(prefix="strongroom-objects-")

@@ -17,7 +17,7 @@ from typing import Any, TypeAlias
 
 import pytest
 
-from compiling import IS_THOROUGH, SANITIZERS, can_run, compiled, not_again
+from compiling import IS_THOROUGH, SANITIZERS, can_run, compiled, not_again, started
 
 HERE = Path(__file__).resolve().parent
 PROGRAMS = sorted(HERE.glob("*_test.c"))
@@ -109,7 +109,12 @@ def test_c_program(source: Path, build: str, working_options: dict[str, bool], p
         pytest.skip(f"this compiler cannot make {build} programs: install its sanitizer or LTO runtime")
     program = programs[source, build].result()
     done = subprocess.run(
-        [str(program)], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=DEADLINE_SECONDS, check=False
+        started(program, BUILDS[build]),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE_SECONDS,
+        check=False,
     )
     broken = "\n".join(line for line in done.stdout.splitlines() if not line.startswith(("ok ", "skip ")))
     assert done.returncode == 0, f"exit status {done.returncode}\n{broken}\n{done.stderr}"

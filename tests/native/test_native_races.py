@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from compiling import IS_THOROUGH, SANITIZERS, can_run, compiled, not_again
+from compiling import IS_THOROUGH, SANITIZERS, can_run, compiled, not_again, started
 
 if not sys.platform.startswith("linux"):
     pytest.skip("the races are checked against Linux's /proc", allow_module_level=True)
@@ -58,9 +58,9 @@ def race_seconds() -> float:
     return float(os.environ.get("STRONGROOM_RACE_SECONDS", SHORT_SECONDS))
 
 
-def run(program: Path, seconds: float, seed: int, rest: tuple[str, ...]) -> subprocess.CompletedProcess[str]:
+def run(program: list[str], seconds: float, seed: int, rest: tuple[str, ...]) -> subprocess.CompletedProcess[str]:
     """Run a race and end what it leaves: children of one whose lists are mixed up may walk them for ever."""
-    command = [str(program), str(seconds), str(seed), *rest]
+    command = [*program, str(seconds), str(seed), *rest]
     with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
         process = subprocess.Popen(command, stdout=out, stderr=err, start_new_session=True)
         try:
@@ -89,7 +89,7 @@ def test_nobody_loses(race: Race, build: str, tmp_path: Path) -> None:
     if not can_run(BUILDS[build], tmp_path):
         pytest.skip(f"this compiler cannot make programs with {build}: install its sanitizer runtime")
     program = compiled([race.source], BUILDS[build], tmp_path / "race")
-    done = run(program, race_seconds(), any_seed(), race.rest)
+    done = run(started(program, BUILDS[build]), race_seconds(), any_seed(), race.rest)
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
     assert re.search(r"\b0 violations", done.stdout)
 
@@ -104,7 +104,7 @@ def test_control_broken_mutexes_are_noticed(race: Race, tmp_path: Path) -> None:
     program = compiled([race.source, HERE / "broken_mutex.c"], ["-O2"], tmp_path / "broken", MUTEXES)
     violations = []
     for attempt in range(MOST_ATTEMPTS):
-        done = run(program, BROKEN_SECONDS, any_seed(), race.rest)
+        done = run([str(program)], BROKEN_SECONDS, any_seed(), race.rest)
         assert done.returncode == 1 or -done.returncode in DEATHS, done
         violations += re.findall(race.violation, done.stdout)
         if violations and attempt + 1 >= LEAST_ATTEMPTS:
