@@ -22,7 +22,7 @@ from strongroom._os import filesystems
 
 pytestmark = needs.linux
 
-SECONDS = 60  # far more than any of it takes; a mount that hangs is not to hang the tests
+SECONDS = 300  # far more than any of it takes; a mount that hangs is not to hang the tests
 ASK = """
 import json, subprocess, sys
 from strongroom._os import filesystems

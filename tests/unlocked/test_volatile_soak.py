@@ -82,7 +82,7 @@ print(json.dumps([before, figures(), wrong]))
 def soak(backing: str, rounds: int, keep: str = "pass") -> list[list[int]]:
     """Go on so long; return the figures after a third of that and at the end."""
     code = SOAK.format(backing=backing, rounds=rounds, keep=keep)
-    before, after, wrong = json.loads(succeed(code, deadline_seconds=60 + rounds / 500))
+    before, after, wrong = json.loads(succeed(code, deadline_seconds=300 + rounds / 100))
     assert wrong == 0
     return [before, after]
 
