@@ -80,8 +80,13 @@ class Result:
         return f"<exit code {self.code}>\n{self.out}{self.err}"
 
 
+#: What children do not inherit: our own settings, and those by which a C library or Python overwrites what is freed, in
+#: which controls look for copies.
+_NOT_INHERITED = ("PYTEST", "STRONGROOM", "PYTHONMALLOC", "PYTHONDEVMODE", "MALLOC_", "GLIBC_TUNABLES")
+
+
 def _environment(extra: dict[str, str] | None) -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST", "STRONGROOM"))}
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(_NOT_INHERITED)}
     return {**kept, "PYTHONPATH": str(TESTS), "PYTHONDONTWRITEBYTECODE": "1", **(extra or {})}
 
 
@@ -229,16 +234,27 @@ def wait_for_state(pid: int, state: str) -> None:
 _PTRACE_CONT, _PTRACE_SEIZE = 7, 0x4206  # linux/ptrace.h
 
 
+_F_SETPIPE_SZ, _LEAST_PIPE_SIZE = 1031, 4096  # linux/fcntl.h; fcntl(2): a pipe has a page at least
+
+
 def left_by_its_reader(command: Sequence[str]) -> int:
-    """The exit code of a program of which somebody reads one line and leaves, and which has no more to say to that."""
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    assert process.stdout is not None
+    """The exit code of a program of which somebody reads one line and leaves, and which has no more to say to that.
+
+    Linux only. The pipe is a small one: what fits into a pipe is written before its reader has left, and a program that
+    is through by then ends well.
+    """
+    import fcntl  # this module is imported on Windows too
+
+    reading, writing = os.pipe()
+    fcntl.fcntl(writing, _F_SETPIPE_SZ, _LEAST_PIPE_SIZE)
+    process = subprocess.Popen(command, stdout=writing, stderr=subprocess.PIPE)
+    os.close(writing)
     assert process.stderr is not None
-    process.stdout.readline()
-    process.stdout.close()
+    with open(reading, "rb") as lines:
+        lines.readline()
     assert process.stderr.read() == b""
     process.stderr.close()
-    return process.wait(30)
+    return process.wait(DEADLINE_SECONDS)
 
 
 def _ptrace(request: int, pid: int, data: int) -> None:
