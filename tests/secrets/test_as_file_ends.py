@@ -152,28 +152,29 @@ def test_threads_that_make_files_while_others_purge_and_fork() -> None:
     out = succeed("""
         import warnings
         warnings.simplefilter("ignore")  # Python 3.12 warns of forks in a process with threads
-        end, wrong, made = time.monotonic() + 1, [], 0
-        def work():
-            global made
+        begun, is_over, wrong, made = time.monotonic(), threading.Event(), [], [0] * 4
+        def work(number):
             secret = None
-            while time.monotonic() < end:
+            while not is_over.is_set():
                 try:
                     secret = secret or Secret.random(16)
                     with secret.as_file() as path:
                         with secret.open() as view, LockedBuffer(16) as got, got.open("rw") as read:
                             os.preadv(int(os.path.basename(path)), [read], 0)
                             is_same = read == view
-                    made += 1
+                    made[number] += 1
                     if not is_same:  # and no purge in between, which would have ended these blocks with an error
                         wrong.append("content")
                 except PurgedError:
                     secret = None
                 except BaseException as error:
                     wrong.append(repr(error))
-        threads = [threading.Thread(target=work) for _ in range(4)]
+        threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
         for thread in threads: thread.start()
         forks = 0
-        while time.monotonic() < end:
+        def is_enough():  # where others want the processor as well a second is not
+            return forks > 5 and sum(made) > 100
+        while (spent := time.monotonic() - begun) < 1 or (spent < 40 and not is_enough()):
             time.sleep(0.01)
             forks += 1
             if forks % 3 == 0:
@@ -189,10 +190,11 @@ def test_threads_that_make_files_while_others_purge_and_fork() -> None:
                 os._exit(found)
             if os.waitpid(child, 0)[1] != 0:
                 wrong.append("child")
-            if forks <= 5 and time.monotonic() >= end:  # four threads want the interpreter too
-                end = time.monotonic() + 0.5
+        is_over.set()
         for thread in threads: thread.join()
         left = open("/proc/self/maps").read().count("strongroom-file")
-        print(wrong, made > 100, forks > 5, left, stats().locked_size)
+        # Where there is no secret memory, key and rooms are locked, too: counted is what the system has, no more.
+        held = sum(m.end - m.start for m in observed.mappings() if "lo" in m.flags and "secretmem" not in m.path)
+        print(wrong, is_enough(), left, stats().locked_size == held)
     """)
-    assert out.split() == ["[]", "True", "True", "0", "0"]
+    assert out.split() == ["[]", "True", "0", "True"]
