@@ -1,6 +1,7 @@
 """``in_children``: what is kept opens in children and in theirs, what is forgotten says what to do."""
 
 import ctypes
+import gc
 import inspect
 import os
 import tempfile
@@ -260,7 +261,7 @@ def test_a_forgotten_one_is_not_opened_by_the_key_of_a_kept_one() -> None:
 
 
 def test_siblings_never_seal_alike() -> None:
-    """The same content sealed by parent and two children, at the same place in memory: three different ciphertexts.
+    """The same content sealed by parent and children, two of them at the same place in memory: no ciphertext twice.
 
     A nonce used twice under one key would give the content away; they have the key, so they must not have its nonces.
     """
@@ -271,10 +272,13 @@ def test_siblings_never_seal_alike() -> None:
         _, text = envelope_of(secret)
         return f"{id(secret):x} {ctypes.string_at(text, 48).hex()}"
 
-    one, other = forked(seal).split(), forked(seal).split()
-    mine = seal().split()
-    assert one[0] == other[0]  # what is bound to the ciphertext, its address and size, is the same in both
-    assert len({one[1], other[1], mine[1]}) == 3
+    told = [forked(seal).split()]
+    while told[-1][0] not in [place for place, _text in told[:-1]]:  # where memory is free changes with every string
+        assert len(told) < 40, "no two children have sealed at one place"
+        told.append(forked(seal).split())
+    # What is bound to the ciphertext, its address and size, is the same in two of them now.
+    told.append(seal().split())
+    assert len({text for _place, text in told}) == len(told)
     assert first.reveal() == CONTENT
 
 
@@ -295,6 +299,7 @@ def test_many_generations(shielded: bool) -> None:
 
 def test_a_chain_that_has_too_many_keys() -> None:
     """With one more in each generation, making it is refused at last, in the sixteenth at most; all others open."""
+    gc.collect()  # secrets that other tests left would keep their keys, which are of the sixteen
 
     def live(ancestors: list[Secret]) -> str:
         try:

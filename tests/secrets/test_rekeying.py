@@ -1,6 +1,7 @@
 """rekey(): a new key at once, each secret under it from its next opening on, the earlier key gone with the last one."""
 
 import ctypes
+import gc
 import threading
 
 import pytest
@@ -168,6 +169,8 @@ def test_purge_ends_all_of_them() -> None:
 
 def test_while_eight_threads_open() -> None:
     """Thirty keys, one after the other: everybody reads what was sealed, and only the last keys are left."""
+    gc.collect()  # what other tests left is counted in stats(), and would go some time
+    before = stats().isolated
     shared = [made_of(bytes([number]) * 40) for number in range(8)]
     wrong: list[int] = []
     is_over = threading.Event()
@@ -198,4 +201,4 @@ def test_while_eight_threads_open() -> None:
     for one in shared:
         one.reveal()
     assert len({key_number_of(one) for one in shared}) == 1
-    assert stats().isolated < 40
+    assert stats().isolated <= before + 10  # a key, and a room for each of the eight and for the main thread
