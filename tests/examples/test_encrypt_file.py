@@ -77,14 +77,18 @@ class Typed(Traced):
         assert self.process.stderr is not None
         self.process.stderr.close()
 
+    def wait_for_question(self) -> None:
+        """Wait until it asks; it waits then, too."""
+        shown = b""
+        while b": " not in shown:
+            ready, _, _ = select.select([self.master], [], [], DEADLINE_SECONDS)
+            assert ready, f"the terminal shows {shown!r}"
+            shown += os.read(self.master, 4096)
+
     def answer(self, passphrase: bytes, times: int) -> None:
         """Wait for each question and answer it."""
         for _ in range(times):
-            shown = b""
-            while b": " not in shown:
-                ready, _, _ = select.select([self.master], [], [], DEADLINE_SECONDS)
-                assert ready, f"the terminal shows {shown!r}"
-                shown += os.read(self.master, 4096)
+            self.wait_for_question()
             os.write(self.master, passphrase + b"\n")
 
     def told(self) -> tuple[int, str]:
@@ -131,8 +135,9 @@ def test_in_its_last_moment_neither_passphrase_nor_key(
     salt = sealed.read_bytes()[8:24]
     key = Scrypt(salt=salt, length=32, n=2**17, r=8, p=1).derive(passphrase)
     with Typed("decrypt", str(sealed), str(tmp_path / "out")) as program:
-        program.answer(passphrase, 1)
-        program.seize()
+        program.wait_for_question()
+        program.seize()  # before it has an answer: once it has, nobody knows how soon it ends
+        os.write(program.master, passphrase + b"\n")
         program.hold_at(EVENT_EXIT)
         found = copies_in(program.pid, forms_of(passphrase)), copies_in(program.pid, forms_of(key))
     assert (tmp_path / "out").read_bytes() == b"the content"

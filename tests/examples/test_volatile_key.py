@@ -7,6 +7,7 @@ import runpy
 import secrets
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -60,8 +61,7 @@ class Unlocked(Live):
         self.plain, self.pipe = directory / "plain", directory / "pipe"
         self.plain.write_bytes(b"the first")
         os.mkfifo(self.pipe)
-        self.store = Path(vanishing.disk_directory()) / f"strongroom-test-{os.getpid()}"
-        self.store.mkdir()
+        self.store = Path(tempfile.mkdtemp(prefix="strongroom-test-", dir=vanishing.disk_directory()))
         words = (EXAMPLES / NAME, "--salt", "salt", "--directory", self.store, "--cost", COST, self.plain, self.pipe)
         super().__init__(UNLOCKED.format(argv=[str(word) for word in words]), env=BOUND)
         self.send(self.passphrase + b"\n")
