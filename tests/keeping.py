@@ -26,7 +26,7 @@ def child(function):
     "Fork; the child ends with 7 if the function returns true, and with a traceback and 1 if it raises."
     pid = os.fork()
     if pid == 0:
-        signal.alarm(30)                        # a child that waits for ever dies of it
+        signal.alarm(50)                        # a child that waits for ever dies of it
         code = 1
         try:
             code = 7 if function() else 2

@@ -31,7 +31,8 @@ def breaches(content: Any) -> list[str]:
 
 def run(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
     """Run prove to its end."""
-    return subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, timeout=60, check=False, **options)
+    # All trials take some seconds, and many where others want the processor as well.
+    return subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, timeout=300, check=False, **options)
 
 
 @pytest.mark.skipif(not HAS_TRIALS, reason="needs Linux")

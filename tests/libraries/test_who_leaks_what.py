@@ -106,7 +106,7 @@ def test_the_program_runs() -> None:
         "--json",
         "secret.reveal()",
     ]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert found["secret.reveal()"][0][THE_SECRET]["lives"]["copies"]["heap"] >= 1

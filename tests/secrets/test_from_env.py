@@ -126,7 +126,7 @@ def test_the_neighbours_are_unharmed() -> None:
         import subprocess
         Secret.from_env("{NAME}")
         print(os.environ["SR_A"], os.environ["SR_Z"])
-        listing = "import os; [print(*pair, sep='=') for pair in os.environ.items()]"
+        listing = "import os; [print(*pair, sep='=') for pair in os.environ.items() if pair[0][:3] == 'SR_']"
         print(subprocess.run([sys.executable, "-c", listing], capture_output=True, text=True, check=True).stdout)
         """,
         env={"SR_A": "first", NAME: MARK, "SR_Z": "last"},

@@ -51,7 +51,7 @@ def test_signal_handlers_that_raise_between_fork_and_handler() -> None:
         others = []
         thread = threading.Thread(target=lambda: others.append(ended(child(is_kept))), daemon=True)
         thread.start()
-        thread.join(10)
+        thread.join(50)
         print(codes, others, len(descriptors()) - before)
         """,
         # In C, before strongroom's own handler: Python runs a signal's handler where the next function begins

@@ -65,7 +65,7 @@ def child(work):
         except BaseException as error:
             print(repr(error), flush=True)
             os._exit(1)
-        time.sleep(60)
+        time.sleep(600)
         os._exit(0)
 print("ready", flush=True)
 while True:

@@ -6,7 +6,7 @@ import threading
 import pytest
 
 import needs
-from children import Live, succeed
+from children import DEADLINE_SECONDS, Live, succeed
 from observed import Memory
 from strongroom import Secret, stats
 
@@ -122,9 +122,9 @@ def test_threads_share_a_room_too() -> None:
 
     def hold() -> None:
         with token.open() as view:
-            together.wait(30)
+            together.wait(DEADLINE_SECONDS)
             told.append((view == expected, stats().isolated - before))
-            together.wait(30)
+            together.wait(DEADLINE_SECONDS)
 
     threads = [threading.Thread(target=hold) for _ in range(20)]
     for thread in threads:
