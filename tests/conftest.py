@@ -33,7 +33,8 @@ collect_ignore = [] if sys.platform.startswith("linux") else _UNIX_ONLY
 
 
 # How long an example takes, and how long it takes to draw ten of them, depends on who else wants the processor. And no
-# examples of earlier runs: a run says the same wherever it is, also where nothing can be written.
+# examples of earlier runs: a run says the same wherever it is, also where nothing can be written, of which Hypothesis
+# would warn; and a warning is an error here.
 hypothesis.settings.register_profile(
     "strongroom", deadline=None, database=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
 )
@@ -66,24 +67,9 @@ def pytest_configure() -> None:
         number = getattr(signal, name, None)
         if number is not None and signal.getsignal(number) is signal.SIG_IGN:
             signal.signal(number, signal.default_int_handler if name == "SIGINT" else signal.SIG_DFL)
-    _set_up_hypothesis()
     for name in ("inside", "observed", "observed_linux", "observed_windows", "faultinject"):
         with contextlib.suppress(OSError):  # a folder that cannot be written to
             py_compile.compile(str(Path(__file__).with_name(f"{name}.py")))
-
-
-def _set_up_hypothesis() -> None:
-    """Ask it for no time limits, which fail tests on machines that others keep busy, and for no notes of its own.
-
-    Those it keeps in the directory that the tests are started in; where that cannot be written to it warns, and here a
-    warning is an error.
-    """
-    try:
-        from hypothesis import HealthCheck, settings
-    except ImportError:
-        return
-    settings.register_profile("strongroom", deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
-    settings.load_profile("strongroom")
 
 
 def pytest_collection_finish() -> None:

@@ -89,7 +89,9 @@ def test_regions_are_the_same(monkeypatch: pytest.MonkeyPatch, stopped: int) -> 
         assert [info.locks for info in ours[0]] == [0, 1, 0, 0]
         named = [[info for info in listing if info.path] for listing in (by_records, as_text)]
         assert [info for info in named[0] if info.path not in ("[heap]", "[stack]")] == [
-            info for info in named[1] if info.path not in ("[heap]", "[stack]")  # they grow
+            info
+            for info in named[1]
+            if info.path not in ("[heap]", "[stack]")  # they grow
         ]
 
 

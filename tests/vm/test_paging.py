@@ -4,7 +4,6 @@ import ctypes
 import mmap
 import os
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
