@@ -8,12 +8,10 @@ from children import succeed
 from refusing import needs_injection
 from strongroom import SystemCallError, _native, vm
 
-#: What is held is held in a child; one that waits for ever is ended by its own alarm.
+#: What is held is held in a child; one that waits for ever is ended by whoever waits for it.
 CODE = """
-    import signal
     from strongroom import vm
     from faultinject import deny, hold
-    signal.alarm(20)
     path = {path!r}
     done = []
 """
