@@ -10,7 +10,7 @@ import os
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, precondition, rule
 
@@ -29,6 +29,8 @@ STEPS = 30  # in one example
 EXAMPLES = WANTED_STEPS // STEPS + 1 if WANTED_STEPS else 4
 STORE_PAGES, WINDOW_PAGES, WORD = 6, 4, 8
 KINDS = [kind for kind in stores.KINDS if not stores._why_not(kind)]
+if not pages.can_lock(32 * PAGE):  # two stores, and their windows of secret memory
+    pytest.skip("needs to lock 128 KiB: 'ulimit -l 192', or root", allow_module_level=True)
 if not KINDS:
     pytest.skip("no physical pages here: memfd_secret, or a lock limit of a few pages", allow_module_level=True)
 
@@ -205,7 +207,10 @@ TestWindows.settings = settings(
     max_examples=EXAMPLES,
     stateful_step_count=STEPS,
     deadline=None,
-    suppress_health_check=[HealthCheck.too_slow],
+    database=None,
+    derandomize=not WANTED_STEPS,
+    phases=[Phase.generate, Phase.shrink] if WANTED_STEPS else [Phase.generate],
+    suppress_health_check=list(HealthCheck),
 )
 TestWindows.__doc__ = "After each step of any sequence the kernel shows what the model says."
 

@@ -15,7 +15,7 @@ import pytest
 import observed
 from hostile import HOSTILE, MARKER
 from observed import mapping_at
-from pages import PAGE, Index, letters, needs_proc
+from pages import PAGE, Index, letters, needs_locks, needs_proc
 from stores import booked, each_kind, filled, mark, numbers
 from strongroom import AccessError, DestroyedError, SecuredError, UnsupportedError, vm
 
@@ -23,6 +23,7 @@ pytestmark = needs_proc
 
 
 @each_kind()
+@needs_locks(80 * PAGE)
 def test_a_store_of_many_windows(backing: str) -> None:
     """Eight windows' worth of pages through one window, each with what it held; books and system agree."""
     with filled(backing, 64) as store, vm.window(8 * PAGE) as window:
@@ -290,6 +291,7 @@ def test_wrong_makings() -> None:
 @each_kind()
 def test_ends(backing: str) -> None:
     """Released stores and windows say so; twice is fine; what nobody has goes with the last page that shows it."""
+    gc.collect()  # or what earlier tests had locked may go meanwhile
     before = observed.status_size("VmLck")
     store, window = filled(backing, 2), vm.window(2 * PAGE)
     for thing in (store, store[0:1]):
@@ -323,13 +325,15 @@ def test_ends(backing: str) -> None:
 @pytest.mark.skipif(sys.platform == "win32", reason="AWE pages are overwritten by Windows: there is none under Wine")
 def test_release_wipes_a_locked_store() -> None:
     """Whoever has a duplicate of its descriptor reads zeros after release, and read the contents before."""
+
+    def stores() -> set[int]:
+        names = [f"/proc/self/fd/{name}" for name in os.listdir("/proc/self/fd")]
+        found = {name for name in names if os.path.islink(name) and "memfd:strongroom" in os.readlink(name)}
+        return {int(os.path.basename(name)) for name in found}
+
+    others = stores()
     store = filled("locked", 2)
-    names = {
-        int(name): os.readlink(f"/proc/self/fd/{name}")
-        for name in os.listdir("/proc/self/fd")
-        if name.isdigit() and os.path.islink(f"/proc/self/fd/{name}")
-    }
-    number = next(number for number, name in names.items() if "memfd:strongroom" in name)
+    (number,) = stores() - others
     twin = os.dup(number)
     try:
         assert os.pread(twin, len(mark(1)), PAGE) == mark(1)
