@@ -1,6 +1,7 @@
 """What vm.win32 makes, something of everything, and for each function arguments that are fine."""
 
 import sys
+import uuid
 from typing import Any
 
 from strongroom.vm import win32
@@ -31,7 +32,7 @@ class World:
     def __init__(self) -> None:
         self.page = VirtualAlloc(None, 8192, c.MEM_COMMIT, c.PAGE_READWRITE)
         RtlMoveMemory(self.page, b"0123456789abcdef", 16)
-        self.name = f"strongroom arguments {id(self)}"
+        self.name = f"strongroom arguments {uuid.uuid4()}"
         self.section = win32.CreateFileMapping(c.INVALID_HANDLE_VALUE, None, c.PAGE_READWRITE, 0, 65536, self.name)
         self.view = win32.MapViewOfFile(self.section, c.FILE_MAP_ALL_ACCESS, 0, 0, 0)
         self.promise = win32.MmSecureVirtualMemory(self.page + 4096, 1, c.PAGE_READONLY)

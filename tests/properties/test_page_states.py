@@ -244,7 +244,7 @@ class Pages(RuleBasedStateMachine):
         mapping = mapping_at(held.address)
         if not held.is_shared:
             assert mapping is None or "lo" not in mapping.flags
-        elif mapping is not None and mapping.permissions.startswith("rw-"):
+        elif mapping is not None and mapping.flags >= KEPT_OUT and mapping.permissions.startswith("rw-"):
             assert not any(ctypes.string_at(held.address, len(held.content)))
 
     def teardown(self) -> None:

@@ -58,7 +58,11 @@ class Regions(Checked):
     )
     def make(self, count: int, protection: int) -> Real:
         """A new one, reserved or committed."""
-        region = vm.allocate(count * PAGE, protection) if protection else vm.reserve(count * PAGE - 1)
+        place = pages.FAR_AWAY + len(self.all) * (1 << 30)
+        if protection:
+            region = vm.allocate(count * PAGE, protection, near=place)
+        else:
+            region = vm.reserve(count * PAGE - 1, near=place)
         self.all.append(Real(region, Model(count, protection)))
         return self.all[-1]
 

@@ -4,6 +4,7 @@ Linux tells it by bit 61 of a page's entry in pagemap (a page of a file, or shar
 proc_pid_pagemap(5). Windows by VirtualQuery. Wine's VirtualQuery does not tell; the kernel below it does.
 """
 
+import ctypes
 import os
 import sys
 from pathlib import Path
@@ -32,9 +33,10 @@ def kernel_pagemap() -> str | None:
 
 
 def is_of_the_file(address: int) -> bool:
-    """Whether the page at an address, which is in memory, is still the file's and not this process's own."""
+    """Whether the page at an address, which can be read, is still the file's and not this process's own."""
     name = kernel_pagemap()
     if name is not None:
+        ctypes.string_at(address, 1)  # where memory is short the system may have taken it out
         with open(name, "rb", buffering=0) as file:
             file.seek(address // PAGE * 8)
             entry = int.from_bytes(file.read(8), "little")

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from children import succeed
-from pages import PAGE, letters, needs_fork, needs_proc
+from pages import FAR_AWAY, PAGE, letters, needs_fork, needs_proc
 from samples import array_of
 from strongroom import AccessError, View, vm
 
@@ -154,7 +154,7 @@ def test_a_kept_buffer_keeps_the_region() -> None:
     """The last reference to the region may go: its pages stay until the buffer goes."""
     from pages import is_mapped
 
-    region = vm.allocate(PAGE)
+    region = vm.allocate(PAGE, near=FAR_AWAY)
     address = region.address
     with pytest.raises(BufferError), region.view(0, None, "rw") as view:
         raw = memoryview(view)

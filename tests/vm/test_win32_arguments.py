@@ -1,6 +1,7 @@
 """vm.win32 with arguments that make no sense: which errors come, what they say, and that nothing was done."""
 
 import inspect
+import uuid
 from collections.abc import Callable
 from typing import Any
 
@@ -11,7 +12,7 @@ from strongroom.vm.win32 import DWORD, VirtualFree, Win32Error
 from strongroom.vm.win32 import constants as c
 from win32world import HAS_PHYSICAL, OWN, World
 
-MARKER = "SECRET-0451"
+MARKER = f"SECRET-{uuid.uuid4()}"  # a name of a section too, which another run of these tests must not have
 
 
 class Index:

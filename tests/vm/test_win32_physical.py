@@ -1,5 +1,6 @@
 """Windows' own calls for physical pages, by their names, arguments and codes."""
 
+import gc
 from collections.abc import Callable
 from functools import partial
 
@@ -14,6 +15,12 @@ from strongroom.vm.win32 import DWORD, Win32Error
 pytestmark = needs_proc
 ME = -1  # GetCurrentProcess()
 PHYSICAL = win32.MEM_RESERVE | win32.MEM_PHYSICAL
+
+
+def _locked() -> int:
+    """What is locked by what is in use: not by what earlier tests left, and nobody has collected."""
+    gc.collect()
+    return observed.status_size("VmLck")
 
 
 def _code(act: Callable[[], object]) -> int:
@@ -46,7 +53,7 @@ def _read(address: int) -> bytes:
 
 def test_the_sequence_of_the_documents() -> None:
     """Reserve, allocate, map, write, map others: each page has what was written to it, and all goes back."""
-    before = observed.status_size("VmLck")
+    before = _locked()
     window, frames = _filled(4)
     assert len(set(frames)) == 4
     other = win32.VirtualAlloc(None, 2 * PAGE, PHYSICAL, win32.PAGE_READWRITE)
@@ -60,7 +67,7 @@ def test_the_sequence_of_the_documents() -> None:
     assert _code(lambda: _read(window + PAGE)) == win32.ERROR_NOACCESS
     assert win32.VirtualFree(window, 0, win32.MEM_RELEASE)
     assert win32.VirtualFree(other, 0, win32.MEM_RELEASE)
-    assert observed.status_size("VmLck") == before
+    assert _locked() == before
 
 
 def test_pages_of_several_allocations_and_places_at_once() -> None:
@@ -85,7 +92,7 @@ def test_pages_of_several_allocations_and_places_at_once() -> None:
 
 def test_what_is_freed_is_zeros_and_gone() -> None:
     """Pages freed one by one: their numbers are nobody's any more, the others stay; the memory goes with the last."""
-    before = observed.status_size("VmLck")
+    before = _locked()
     window, frames = _filled(3)
     assert win32.FreeUserPhysicalPages(ME, DWORD(1), frames[1:2])
     assert [_read(window), _read(window + 2 * PAGE)] == [b"0000", b"0002"]
@@ -94,7 +101,7 @@ def test_what_is_freed_is_zeros_and_gone() -> None:
     assert _code(lambda: win32.FreeUserPhysicalPages(ME, DWORD(2), frames)) == win32.ERROR_INVALID_PARAMETER
     assert win32.FreeUserPhysicalPages(ME, DWORD(2), [frames[0], frames[2]])
     assert win32.VirtualFree(window, 0, win32.MEM_RELEASE)
-    assert observed.status_size("VmLck") == before
+    assert _locked() == before
 
 
 def test_codes_of_what_is_wrong() -> None:
