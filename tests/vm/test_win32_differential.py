@@ -134,6 +134,6 @@ def test_a_difference_is_noticed() -> None:
 
 def test_the_table_in_the_docs_is_this_one() -> None:
     """docs/vm/win32.md lists each deviation with its reason, and no other."""
-    text = (Path(__file__).parents[2] / "docs" / "vm" / "win32.md").read_text()
+    text = (Path(__file__).parents[2] / "docs" / "vm" / "win32.md").read_text(encoding="utf-8")
     rows = [line for line in text.splitlines() if line.startswith("| ") and not line.startswith("| what ")]
     assert rows == [f"| {name} | {reason} |" for name, reason, _ in DEVIATIONS]
