@@ -20,7 +20,7 @@ if sys.platform != "win32":
     pytest.skip("needs Windows, or Wine: run .ci/windows", allow_module_level=True)
 
 import observed_windows as windows
-from children import Live
+from children import DEADLINE_SECONDS, Live
 from strongroom import vm
 from strongroom._os.mappings import LOCKS_UNTOLD
 
@@ -167,16 +167,18 @@ def test_what_is_resident_is_what_the_kernel_below_says() -> None:
     with vm.allocate(64 * PAGE) as region:
         for page in range(0, 64, 3):
             region.write(page * PAGE, b"x")
-        listing, below = vm.regions(None, "smaps"), windows.parse_smaps(windows.kernel_file("smaps"))
+        before = _resident(windows.kernel_file("smaps"))
+        listing, smaps = vm.regions(None, "smaps"), windows.kernel_file("smaps")
         (ours,) = _within(listing, region.address, region.size)
         assert ours.resident_size == 22 * PAGE
-    resident = _resident(windows.kernel_file("smaps"))
+    below, after = windows.parse_smaps(smaps), _resident(smaps)
     compared = 0
     for row in listing:
         parts = [m for m in below if m.start < row.address + row.size and m.end > row.address]
         is_whole = parts and all(row.address <= m.start and m.end <= row.address + row.size for m in parts)
         if is_whole and row.type != "private" and row.protection in (vm.READ_ONLY, vm.EXECUTE_READ):
-            assert abs(sum(resident[m.start] for m in parts) - (row.resident_size or 0)) <= PAGE, row
+            low, high = sorted(sum(told.get(m.start, 0) for m in parts) for told in (before, after))
+            assert low - PAGE <= (row.resident_size or 0) <= high + PAGE, row  # code that runs meanwhile comes in
             compared += 1
     assert compared > 30
 
@@ -235,7 +237,7 @@ def test_another_process(path: Path) -> None:
         file = open({str(path)!r}, "r+b")
         view = vm.map_file(file, protection=vm.READ_ONLY)
         print(region.address, view.address, os.getpid(), flush=True)
-        input()
+        os.read(0, 1)  # which needs no memory: nothing changes once that is said
     """) as live:
         at, view, pid = map(int, live.line().split())
         listing = vm.regions(pid)
@@ -305,7 +307,7 @@ def test_a_process_that_changes_is_torn_or_in_order() -> None:
     code = "import mmap\nwhile True:\n  [mmap.mmap(-1, 65536) for _ in range(20)]"
     busy = subprocess.Popen([sys.executable, "-S", "-c", code])
     try:
-        deadline, is_torn = time.monotonic() + 30, False
+        deadline, is_torn = time.monotonic() + DEADLINE_SECONDS, False
         while not is_torn and time.monotonic() < deadline:
             rows = vm.regions(busy.pid)
             is_torn, end = rows.torn, 0
