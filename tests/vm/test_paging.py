@@ -130,9 +130,10 @@ def test_a_files_pages_go_without_a_page_file(view: vm.MappedView) -> None:
 @needs_proc
 def test_what_cannot_leave_says_why(region: vm.Region) -> None:
     """Without a page file nothing moves, that is no error, and the pages hold what they held."""
-    if vm.page_files():
+    before, moved, after = vm.page_files(), region.page_out(), vm.page_files()
+    if before or after:  # another program may have made one just now
         pytest.skip("needs a machine without page files: swapoff")
-    assert region.page_out() == (8, 8, 8, "there is no page file with room for private memory")
+    assert moved == (8, 8, 8, "there is no page file with room for private memory")
     assert sum(in_memory(region.address, SIZE)) == 8
     assert region.read() == bytes([7]) * SIZE
 
