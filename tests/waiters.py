@@ -7,12 +7,16 @@ from children import succeed
 
 LIMIT = 64 << 10
 
+#: How long who is patient waits, and what is sooner than that by far: a wait whose bell nobody heard is only ended by
+#: its own time. A machine that is busy with other things takes seconds to wake a thread.
+PATIENCE_SECONDS, PROMPT_SECONDS = 50, 30
+
 #: Fill the limit, and time what a thread does. ``patient`` waits long; a wait that nobody ends fails by its time.
 START = f"""
 children.limit_locks({LIMIT})
 from strongroom.buffers import waiting
 told = {{}}
-patient = Policy(wait_seconds=30)
+patient = Policy(wait_seconds={PATIENCE_SECONDS})
 kept = [LockedBuffer(32, backing="locked", isolated=True) for _ in range({LIMIT // 4096})]
 def timed(attempt):
     start = time.monotonic()
@@ -31,9 +35,17 @@ def wait_in_thread(attempt):
         time.sleep(0.01)
     time.sleep(0.1)
     def outcome():
-        thread.join(20)
+        thread.join({PROMPT_SECONDS})
         return answer[0]
     return outcome
+def once_it_waits(act):
+    "Have a thread do something as soon as another one waits, however long that takes to begin."
+    def look():
+        while not waiting._bells:
+            time.sleep(0.01)
+        time.sleep(0.1)
+        act()
+    threading.Thread(target=look, daemon=True).start()
 def is_locked(buffer):
     with buffer.open("rw") as view:
         view[0] = 1

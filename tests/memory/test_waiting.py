@@ -3,7 +3,7 @@
 import pytest
 
 import needs
-from waiters import LIMIT, told
+from waiters import LIMIT, PATIENCE_SECONDS, PROMPT_SECONDS, told
 
 #: Ways in which one thread gives back what another waits for.
 GIVING = {
@@ -33,7 +33,7 @@ outcome = wait_in_thread(another)
 told["seconds"], made = outcome()
 told["locked"] = is_locked(made)
 """)
-    assert 0.05 <= got["seconds"] < 10
+    assert 0.05 <= got["seconds"] < PROMPT_SECONDS
     assert got["locked"] is True
 
 
@@ -56,10 +56,10 @@ outcome = wait_in_thread(open_other)
 access.__exit__(None, None, None)
 told["seconds"], told["length"] = outcome()
 """,
-        env={"STRONGROOM_POLICY": "wait_seconds=30"},
+        env={"STRONGROOM_POLICY": f"wait_seconds={PATIENCE_SECONDS}"},
     )
     assert got["length"] == 8
-    assert 0.05 <= got["seconds"] < 10
+    assert 0.05 <= got["seconds"] < PROMPT_SECONDS
 
 
 def test_what_other_code_unlocks_is_found_by_looking() -> None:
@@ -79,7 +79,7 @@ assert unlock(page, size)
 told["seconds"], made = outcome()
 told["locked"] = is_locked(made)
 """)
-    assert 0.05 <= got["seconds"] < 10
+    assert 0.05 <= got["seconds"] < PROMPT_SECONDS
     assert got["locked"] is True
 
 
@@ -92,7 +92,7 @@ told["bells"] = len(waiting._bells)
 kept.pop()
 told["locked"] = is_locked(another())
 """)
-    assert 0.2 <= got["seconds"] < 5
+    assert 0.2 <= got["seconds"] < PROMPT_SECONDS
     assert got["error"].startswith("LockLimitError: ")
     assert "Waited 0.2 seconds in vain." in got["error"]
     assert got["bells"] == 0
@@ -100,11 +100,18 @@ told["locked"] = is_locked(another())
 
 
 def test_without_a_time_to_wait_there_is_none() -> None:
-    """The control: the default refuses at once, and says nothing of waiting."""
-    got = told('told["seconds"], told["error"] = timed(lambda: LockedBuffer(32, backing="locked", isolated=True))')
-    assert got["seconds"] < 0.3
-    assert "LockLimitError" in got["error"]
-    assert "wait" not in got["error"].lower()
+    """The default refuses at once and says nothing of waiting: no bell is hung, as for every wait (the control)."""
+    got = told("""
+hang, hung = waiting.allocate_lock, []
+waiting.allocate_lock = lambda: hung.append(1) or hang()
+for name, policy in (("at once", None), ("waited", Policy(wait_seconds=0.01))):
+    _seconds, told[name] = timed(lambda: LockedBuffer(32, backing="locked", policy=policy, isolated=True))
+    told[name + ", bells"] = len(hung)
+""")
+    assert (got["at once, bells"], got["waited, bells"]) == (0, 1)
+    assert "LockLimitError" in got["at once"]
+    assert "wait" not in got["at once"].lower()
+    assert "Waited 0.01 seconds" in got["waited"]
 
 
 @needs.unix
@@ -112,14 +119,14 @@ def test_ctrl_c_ends_the_wait() -> None:
     """KeyboardInterrupt in the thread that waits, promptly, and nothing is left of the wait."""
     got = told("""
 waiting.POLL_SECONDS = 60
-threading.Timer(0.1, os.kill, [os.getpid(), signal.SIGINT]).start()
+once_it_waits(lambda: os.kill(os.getpid(), signal.SIGINT))
 told["seconds"], told["error"] = timed(another)
 told["bells"] = len(waiting._bells)
 told["locked_size"] = observed.status_size("VmLck")
 kept.pop()
 told["locked"] = is_locked(another())
 """)
-    assert 0.05 <= got["seconds"] < 10
+    assert 0.05 <= got["seconds"] < PROMPT_SECONDS
     assert got["error"].startswith("KeyboardInterrupt")
     assert (got["bells"], got["locked"]) == (0, True)
     assert got["locked_size"] == LIMIT
@@ -131,28 +138,28 @@ def test_a_handler_that_returns_does_not_end_the_wait() -> None:
     got = told("""
 waiting.POLL_SECONDS = 60
 signal.signal(signal.SIGALRM, lambda *_: (told.update(heard=True), kept.pop().destroy()))
-signal.setitimer(signal.ITIMER_REAL, 0.1)
+once_it_waits(lambda: os.kill(os.getpid(), signal.SIGALRM))
 told["seconds"], made = timed(another)
 told["locked"] = is_locked(made)
 """)
     assert got["heard"] is True
     assert got["locked"] is True
-    assert 0.05 <= got["seconds"] < 10
+    assert 0.05 <= got["seconds"] < PROMPT_SECONDS
 
 
 def test_other_threads_run_meanwhile() -> None:
-    """Waiting holds no lock of the interpreter: another thread counts on."""
+    """Waiting holds no lock of the interpreter: another thread counts on, and the wait is still not over."""
     got = told("""
+waiting.POLL_SECONDS = 60  # what held it so long would let nobody count before the end of the wait
 outcome = wait_in_thread(another)
-counted, end = 0, time.monotonic() + 0.2
-while time.monotonic() < end:
-    counted += 1
-told["counted"] = counted
+told["counted"] = sum(1 for _ in range(10_000))
+told["bells"] = len(waiting._bells)
 kept.pop()
 told["seconds"], _made = outcome()
 """)
-    assert got["counted"] > 10_000
-    assert got["seconds"] < 10
+    assert got["counted"] == 10_000
+    assert got["bells"] == 1
+    assert got["seconds"] < PROMPT_SECONDS
 
 
 @pytest.mark.parametrize("word", ["warn", "allow"])
@@ -169,15 +176,15 @@ def attempt(seconds):
 told["late"], (buffer, told["late_warnings"]) = timed(lambda: attempt(0.1))
 told["late_locked"] = is_locked(buffer)
 buffer.destroy()
-outcome = wait_in_thread(lambda: attempt(30))
+outcome = wait_in_thread(lambda: attempt({PATIENCE_SECONDS}))
 kept.pop()
 told["in_time"], (buffer, told["warnings"]) = outcome()
 told["locked"] = is_locked(buffer)
 """)
-    assert 0.05 <= got["late"] < 5
+    assert 0.1 <= got["late"] < PROMPT_SECONDS
     assert got["late_locked"] is False
     assert got["late_warnings"] == (["this buffer goes without LOCKED"] if word == "warn" else [])
-    assert 0.05 <= got["in_time"] < 10
+    assert 0.05 <= got["in_time"] < PROMPT_SECONDS
     assert (got["locked"], got["warnings"]) == (True, [])
 
 
@@ -220,7 +227,7 @@ waiting.allocate_lock = hang_late
 told["seconds"], made = timed(another)
 told["locked"] = is_locked(made)
 """)
-    assert got["seconds"] < 10
+    assert got["seconds"] < PROMPT_SECONDS
     assert got["locked"] is True
 
 
