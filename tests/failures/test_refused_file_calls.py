@@ -12,12 +12,14 @@ pytestmark = refusing.needs_injection
 
 ADD_SEALS = 1033
 
-#: A room is in reserve and stays, so that only the file needs anything of the system.
+#: The secret's room is open and stays, so that only the file needs anything of the system.
 BEFORE = """
 mark = b"the content of a file that is never made"
 secret = Secret.from_buffer(bytearray(mark))
 with secret.open(), secret.as_file() as path:
     other = os.open(path, os.O_RDONLY)
+opened = secret.open()
+opened.__enter__()
 def attempted():
     with secret.as_file() as path:
         return ["made", open(path, "rb", 0).read() == mark, None]

@@ -114,28 +114,33 @@ cdef bint _is_lasting(const sr_error *error) noexcept:
 
 cdef int _create(Block block, bint is_secretmem, bint may_fall_back, unsigned required, sr_error *error) noexcept:
     """With a lock if there is one to be had, also where none is required."""
-    cdef unsigned lock = 1 << SR_STEP_LOCK & ~_denied[<int>(SR_BACKING_SECRETMEM if is_secretmem else SR_BACKING_LOCKED)]
+    cdef unsigned wished = 1 << SR_STEP_LOCK & ~required
     cdef int failed
     block.purges = _purges  # before there is memory: what is wiped later than this counts as made before
     with nogil:
-        failed = _attempt(block, is_secretmem, may_fall_back, required | lock, error)
-        if failed and not required & lock and lock:
-            failed = _attempt(block, is_secretmem, may_fall_back, required, error)
+        failed = _attempt(block, is_secretmem, may_fall_back, required, wished, error)
+        if failed and wished:
+            failed = _attempt(block, is_secretmem, may_fall_back, required, 0, error)
     return failed
 
 
-cdef int _attempt(Block block, bint is_secretmem, bint may_fall_back, unsigned required,
+cdef int _attempt(Block block, bint is_secretmem, bint may_fall_back, unsigned required, unsigned wished,
                   sr_error *error) noexcept nogil:
     """*error keeps why there is no secret memory, if ordinary locked pages stand in for it."""
     cdef sr_error second
-    cdef int failed = _take(block, SR_BACKING_SECRETMEM if is_secretmem else SR_BACKING_LOCKED, required, error)
-    if failed and is_secretmem and may_fall_back:
+    cdef unsigned of_locked = required | wished & ~_denied[<int>SR_BACKING_LOCKED]
+    cdef unsigned of_secretmem = required | wished & ~_denied[<int>SR_BACKING_SECRETMEM]
+    cdef int failed
+    if not is_secretmem:
+        return _take(block, SR_BACKING_LOCKED, of_locked, error)
+    failed = _take(block, SR_BACKING_SECRETMEM, of_secretmem, error)
+    if failed and may_fall_back:
         # Ordinary locked pages draw on the same budget: at its limit new ones only help where no lock is required.
-        if required & (1 << SR_STEP_LOCK) and sr_os_is_lock_limit(error):
-            if block.is_slot and sr_pool_take_free(block.size + block.tail, SR_BACKING_LOCKED, required, &block.place):
+        if of_locked & (1 << SR_STEP_LOCK) and sr_os_is_lock_limit(error):
+            if block.is_slot and sr_pool_take_free(block.size + block.tail, SR_BACKING_LOCKED, of_locked, &block.place):
                 failed = 0
         else:
-            failed = _take(block, SR_BACKING_LOCKED, required, &second)
+            failed = _take(block, SR_BACKING_LOCKED, of_locked, &second)
             if failed:
                 error[0] = second
     return failed
