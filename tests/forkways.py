@@ -1,7 +1,8 @@
 """A process full of secrets, and each way it can make a child: code for ``children.Live``.
 
-The parent reads tracers from its standard input, says where some of them are, then runs what it is sent. Each way says
-the child's number, the ways that fork also what using inherited things raised.
+The parent says how many tracers it wants, reads the control and these from its standard input, says where some of them
+are, then runs what it is sent. Each way says the child's number, the ways that fork also what using inherited things
+raised.
 """
 
 PARENT = """
@@ -11,9 +12,10 @@ try:
     LockedBuffer(1, backing="secretmem").destroy()
 except UnsupportedError:
     has_secretmem = False
+backings = ["locked", "secretmem"] if has_secretmem else ["locked"]
+print(2 * len(backings) + 2, flush=True)
 control = bytearray(32)
 take(control)
-backings = ["locked", "secretmem"] if has_secretmem else ["locked"]
 buffers = [LockedBuffer(32, backing=backing, isolated=True) for backing in backings for _ in range(2)]
 for buffer in buffers:
     with buffer.open("rw") as view:
