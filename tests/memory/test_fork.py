@@ -3,6 +3,7 @@
 import ctypes
 import os
 import platform
+import warnings
 
 import pytest
 
@@ -160,12 +161,16 @@ def test_what_the_parent_learns_later_stays_with_it(backing: str) -> None:
         address = address_of(view)
     reading, writing = os.pipe()
     answer, answering = os.pipe()
-    pid = os.fork()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # 3.12 and later: fork beside threads
+        pid = os.fork()
     if pid == 0:
-        os.read(reading, 1)
-        mapping = mapping_at(address)
-        os.write(answering, b"x" if mapping is None else mapping.permissions[:3].encode())
-        os._exit(0)
+        try:
+            os.read(reading, 1)
+            mapping = mapping_at(address)
+            os.write(answering, b"x" if mapping is None else mapping.permissions[:3].encode())
+        finally:
+            os._exit(0)
     with buffer.open("rw") as view:
         view[:] = b"n" * 32
     os.write(writing, b"\n")
@@ -251,9 +256,8 @@ def test_forks_while_another_thread_makes_secret_memory(has_secretmem: bool) -> 
         threads = [threading.Thread(target=make) for _ in range(2)]
         for thread in threads:
             thread.start()
-        forks = pages = descriptors = 0
-        deadline = time.monotonic() + 1.0
-        while time.monotonic() < deadline:
+        pages = descriptors = 0
+        for _ in range(60):
             pid = os.fork()
             if pid == 0:
                 with open("/proc/self/maps") as file:
@@ -265,11 +269,10 @@ def test_forks_while_another_thread_makes_secret_memory(has_secretmem: bool) -> 
                         pass
                 os._exit(got)
             got = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-            forks, pages, descriptors = forks + 1, pages + (got & 1), descriptors + (got >> 1)
+            pages, descriptors = pages + (got & 1), descriptors + (got >> 1)
         ended = True
         for thread in threads:
             thread.join()
-        assert forks > 20, forks
         print("children with pages:", pages, "with a descriptor:", descriptors)
     """,
         env={"PYTHONWARNINGS": "ignore::DeprecationWarning"},
