@@ -49,8 +49,9 @@ def remember(is_right):
     wrong += not is_right
 works = [isolated, slots, rooms]
 def work(end):
+    "Until then, and until both has happened: on a busy machine the sender takes its time to start."
     global done, purged
-    while time.monotonic() < end:
+    while time.monotonic() < end or not (done and purged):
         for one in works:
             try:
                 one()
