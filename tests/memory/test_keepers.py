@@ -18,6 +18,12 @@ KEPT_GLOBALLY: object = None
 KEPT: list[object] = []
 
 
+@pytest.fixture(autouse=True)
+def _patient_search(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As long as it takes: half a million objects are looked at in a second, or on a busy machine in ten."""
+    monkeypatch.setattr(search, "_SEARCH_SECONDS", 600.0)
+
+
 class Holder:
     """An ordinary object with an attribute."""
 
@@ -313,5 +319,8 @@ def test_neither_content_nor_address_is_told() -> None:
         view[:] = b"hunter2-hunter2-hunter2-hunter2-"
         leaked_name = memoryview(view)
     leaked_name.release()
-    assert "hunter2" not in str(caught.value)
-    assert "0x" not in str(caught.value)
+    text = str(caught.value)
+    assert __file__ in text
+    text = text.replace(__file__, "")  # which may have anything in it: temporary folders have random names
+    assert "hunter2" not in text
+    assert "0x" not in text
