@@ -1,5 +1,7 @@
 """What a test may need of the system it runs on, as marks with a reason to skip."""
 
+import ctypes
+import mmap
 import os
 import sys
 import tempfile
@@ -14,6 +16,24 @@ unix = pytest.mark.skipif(WINDOWS, reason="needs a Unix: its signals, terminals 
 fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork: Windows has none")
 closed_pages = pytest.mark.skipif(
     WINDOWS, reason="needs pages that stay locked while inaccessible: on Windows a closed buffer is readable"
+)
+
+#: More than any test here locks at a time that has this mark.
+_MUCH_SIZE = 4 << 20
+
+
+def _may_lock(size: int) -> bool:
+    """Whether this process may lock so much, by trying. Elsewhere than on Linux it is not asked."""
+    if not LINUX:
+        return True
+    memory = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    address = ctypes.c_void_p(ctypes.addressof(ctypes.c_char.from_buffer(memory)))
+    return ctypes.CDLL(None).mlock(address, ctypes.c_size_t(size)) == 0
+
+
+much_locked = pytest.mark.skipif(
+    not _may_lock(_MUCH_SIZE),
+    reason=f"locks more than many systems allow: needs 'ulimit -l {_MUCH_SIZE >> 10}', or CAP_IPC_LOCK",
 )
 
 #: A socket's name has at most 107 bytes (unix(7)): what multiprocessing, PostgreSQL and Chromium put below a directory

@@ -4,6 +4,7 @@ import errno
 
 import pytest
 
+import needs
 import refusing
 from children import succeed
 from refusing import DONTDUMP, DONTFORK, MAP_SHARED, NOHUGEPAGE, UNMERGEABLE
@@ -54,7 +55,11 @@ def test_each_call(call: str, code: int, condition: tuple[int, int] | None, name
 
 @pytest.mark.parametrize(
     "left",
-    ["LockedBuffer(32, isolated=True)", "os.open('/', os.O_RDONLY)", "mmap.mmap(-1, 8192, prot=1 + len(kept) % 2)"],
+    [
+        pytest.param("LockedBuffer(32, isolated=True)", marks=needs.much_locked),
+        "os.open('/', os.O_RDONLY)",
+        "mmap.mmap(-1, 8192, prot=1 + len(kept) % 2)",
+    ],
 )
 def test_control_what_is_left_behind_is_noticed(left: str) -> None:
     """A lock, a descriptor and a mapping that stay after each attempt: each fails the test that counts."""

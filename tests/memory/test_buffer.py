@@ -42,7 +42,10 @@ def test_a_size_may_be_any_integer_type() -> None:
         assert len(buffer) == 33
 
 
-@pytest.mark.parametrize("size", [1, 32, PAGE - CANARY, PAGE - CANARY + 1, PAGE, PAGE + 1, 3 * PAGE, 100_000])
+@pytest.mark.parametrize(
+    "size",
+    [1, 32, PAGE - CANARY, PAGE - CANARY + 1, PAGE, PAGE + 1, 3 * PAGE, pytest.param(100_000, marks=needs.much_locked)],
+)
 def test_every_size_holds_its_bytes(backing: str, size: int) -> None:
     """Fresh memory is zeros, what is written stays, and the last byte lies against the guard page."""
     content = bytes(i % 251 for i in range(size))

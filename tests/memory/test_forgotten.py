@@ -117,7 +117,7 @@ except KeyError:
     "the end of the process": "kept = LockedBuffer(3)",
     "secrets, rooms and keys": """
 for turn in range(3):
-    secrets = [Secret.random(size) for size in (1, 32, 9000) for _ in range(5)]
+    secrets = [Secret.random(size) for size in (1, 32, 9000) for _ in range(2)]
     accesses = [secret.open() for secret in secrets]
     for access in accesses: access.__enter__()
     for access in accesses: access.__exit__(None, None, None)

@@ -180,6 +180,7 @@ def test_views_of_small_buffers_end_with_their_block() -> None:
 
 
 @needs.linux
+@needs.much_locked
 def test_pages_are_given_back() -> None:
     """Of 5,000 buffers that are gone no page stays but what is kept for the next; the system's count says so."""
     out = succeed("""

@@ -156,6 +156,7 @@ told["others"] = len(made)
     assert told["others"] == 3
 
 
+@needs.much_locked
 def test_control_without_the_limit_there_is_no_error() -> None:
     """The same process, before its limit, makes ten times as many."""
     assert succeed("kept = [LockedBuffer(32) for _ in range(10 * 1365)]\nprint(len(kept))").strip() == "13650"
