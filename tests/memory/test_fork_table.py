@@ -54,7 +54,9 @@ class Parent:
 def parent() -> Iterator[Parent]:
     """A parent that waits; the reader reads its ordinary and its locked memory, which it must, and no secret memory."""
     in_environment = secrets.token_hex(SIZE)
-    with Live(PARENT, env={"SR_TRACER": in_environment, "PYTHONWARNINGS": "ignore"}) as live:
+    env = {"SR_TRACER": in_environment, "PYTHONWARNINGS": "ignore"}
+    env["TMPDIR"] = "/tmp"  # where multiprocessing puts a socket, whose name may have 107 bytes; unix(7)
+    with Live(PARENT, env=env) as live:
         made = Parent(live, in_environment.encode())
         with Memory(live.pid) as memory:
             assert memory.read(made.control_address, SIZE) == made.control
