@@ -10,7 +10,7 @@ if sys.platform != "win32":
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Any, NoReturn
 
 
 def __getattr__(name: str) -> "Any":
@@ -58,7 +58,7 @@ def limit_locks(size: int) -> None:
         raise OSError(ctypes.get_errno(), "capset")
 
 
-def skip(reason: str) -> None:
+def skip(reason: str) -> "NoReturn":
     """End this child and have the test skipped."""
     print(reason, flush=True)  # noqa: T201
     os._exit(77)

@@ -10,9 +10,9 @@ import sys
 from observed_linux import Mapping
 
 if sys.platform == "win32":
-    from observed_windows import AT_REST, KEPT_OUT, Memory, descriptors, mappings, status_size
+    from observed_windows import AT_REST, KEPT_OUT, Memory, descriptors, mappings, no_huge_pages, own_size, status_size
 else:
-    from observed_linux import Memory, descriptors, mappings, status_size
+    from observed_linux import Memory, descriptors, mappings, no_huge_pages, own_size, status_size
 
     #: How a closed buffer's pages are protected, and which flags the pages of every buffer have.
     AT_REST, KEPT_OUT = "---", frozenset({"lo", "dd", "dc"})
@@ -27,6 +27,8 @@ __all__ = [
     "descriptors",
     "mapping_at",
     "mappings",
+    "no_huge_pages",
+    "own_size",
     "pages",
     "protection_at",
     "status_size",

@@ -4,9 +4,10 @@ import contextlib
 import ctypes
 import os
 import re
+import sys
 from collections.abc import Iterable, Iterator
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import NamedTuple, NoReturn, Self
 
 _ENTRY = re.compile(r"^([0-9a-f]+)-([0-9a-f]+) (\S{4}) \S+ \S+ \S+ *(.*)\n(?:[A-Z].*\n)*?VmFlags: (.*)$", re.MULTILINE)
 _SCAN_STEP_SIZE = 1 << 20
@@ -57,25 +58,37 @@ def status_size(field: str, pid: int | str = "self") -> int:
 _PR_SET_THP_DISABLE = 41
 
 
-def no_huge_pages() -> None:
+def no_huge_pages(is_wanted: bool = True) -> None:
     """Have this process get its memory page by page from now on: a huge one more or less is two megabytes."""
-    ctypes.CDLL(None).prctl(_PR_SET_THP_DISABLE, 1, 0, 0, 0)
+    ctypes.CDLL(None).prctl(_PR_SET_THP_DISABLE, int(is_wanted), 0, 0, 0)
 
 
-def own_size() -> int:
+def own_size(rollup: str | None = None) -> int:
     """Return how much memory of its own this process has, in memory or swapped out, in bytes.
 
     Counted page by page (smaps_rollup, Linux 4.14). VmRSS is not, from Linux 6.2 to 6.16: each processor that a process
     ran on may keep 32 pages and more of the sum to itself; and it has programs' text, which comes as it is run.
     """
-    with open("/proc/self/smaps_rollup", encoding="utf-8", errors="replace") as file:
-        text = file.read()
-    return status_field(text, "Anonymous") + status_field(text, "Swap")
+    if rollup is None:
+        with open("/proc/self/smaps_rollup", encoding="utf-8", errors="replace") as file:
+            rollup = file.read()
+    return status_field(rollup, "Anonymous") + status_field(rollup, "Swap")
 
 
 def descriptors() -> int:
     """Return how many file descriptors this process has open."""
     return len(os.listdir("/proc/self/fd"))
+
+
+def _skip(reason: str) -> NoReturn:
+    """Skip the test, which this process runs or, where it has not imported pytest, is a child of."""
+    if "pytest" in sys.modules:
+        import pytest
+
+        pytest.skip(reason)
+    import inside
+
+    inside.skip(reason)
 
 
 class Memory:
@@ -86,9 +99,7 @@ class Memory:
         try:
             self._fd = os.open(f"/proc/{pid}/mem", os.O_RDONLY)
         except PermissionError:
-            import pytest  # children import this module too
-
-            pytest.skip(
+            _skip(
                 "reading a child's memory is forbidden here: needs ptrace (CAP_SYS_PTRACE, or yama's "
                 "ptrace_scope at most 1, and a container profile that allows it)"
             )

@@ -174,6 +174,15 @@ def status_size(field: str) -> int:
     return int(counters.working_set)
 
 
+def no_huge_pages(is_wanted: bool = True) -> None:
+    """Do nothing: Windows has them on request only."""
+
+
+def own_size() -> int:
+    """Return under Wine what Linux says, and the working set elsewhere, in bytes."""
+    return observed_linux.own_size(kernel_file("smaps_rollup")) if HAS_WINE else status_size("VmRSS")
+
+
 def descriptors() -> int:
     """Return how many handles this process has open; under Wine, whose count is a stub, its Linux descriptors."""
     if HAS_WINE:

@@ -17,6 +17,7 @@ import mmap
 from faultinject import deny
 from strongroom import vm
 from strongroom.exceptions import SystemCallError
+observed.no_huge_pages()  # else a kernel that is told to gives several pages at a touch
 P = vm.PAGE_SIZE
 region = vm.reserve(10 * P)  # its ends stay reserved: the kernel joins what is committed with no neighbour
 region.commit(P, 8 * P)

@@ -9,7 +9,7 @@ import os
 import needs
 from children import succeed
 
-pytestmark = needs.linux
+pytestmark = [needs.linux, needs.much_locked]
 
 OPERATIONS = int(os.environ.get("STRONGROOM_SOAK", "30000"))
 #: As much as is always alive; each round replaces some of it.
@@ -17,6 +17,7 @@ ALIVE = 400
 
 SOAK = """
 import random
+observed.no_huge_pages()
 dice = random.Random({seed})
 OPERATIONS, ALIVE = {operations}, {alive}
 SIZES = [1, 16, 32, 32, 32, 48, 64, 100, 256, 1000]
@@ -78,7 +79,7 @@ def step(number):
 def figures():
     gc.collect()
     held = stats()
-    return [len(observed.mappings()), observed.status_size("VmRSS"), held.locked_size + held.secretmem_size, held.slots]
+    return [len(observed.mappings()), observed.own_size(), held.locked_size + held.secretmem_size, held.slots]
 
 for number in range(OPERATIONS // 3):
     step(number)
