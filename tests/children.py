@@ -1,5 +1,6 @@
 """Processes that tests start on purpose: to crash them, limit them, break their system calls, look into them."""
 
+import contextlib
 import ctypes
 import errno
 import os
@@ -11,13 +12,10 @@ import threading
 import time
 import traceback
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Self
-
-if sys.platform != "win32":
-    pass
+from typing import IO, Self
 
 TESTS = Path(__file__).resolve().parent
 
@@ -80,13 +78,17 @@ class Result:
         return f"<exit code {self.code}>\n{self.out}{self.err}"
 
 
-#: What children do not inherit: our own settings, and those by which a C library or Python overwrites what is freed, in
-#: which controls look for copies.
-_NOT_INHERITED = ("PYTEST", "STRONGROOM", "PYTHONMALLOC", "PYTHONDEVMODE", "MALLOC_", "GLIBC_TUNABLES")
+#: What children do not inherit: our own settings, those by which a C library or Python overwrites what is freed, in which
+#: controls look for copies, and those that change what Python says on standard error (PYTHONDEVMODE, PYTHONWARNINGS,
+#: PYTHONFAULTHANDLER, FORCE_COLOR) or in how many pieces it says a line (PYTHONUNBUFFERED). A test that wants one sets it.
+_NOT_INHERITED = ("PYTEST", "STRONGROOM", "PYTHON", "FORCE_COLOR", "MALLOC_", "GLIBC_TUNABLES")
+#: What tells where Python is and finds things, and in which alphabet it writes.
+_INHERITED = ("PYTHONHOME", "PYTHONUSERBASE", "PYTHONPYCACHEPREFIX", "PYTHONUTF8", "PYTHONIOENCODING")
 
 
 def _environment(extra: dict[str, str] | None) -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(_NOT_INHERITED)}
+    here = os.environ.items()
+    kept = {name: value for name, value in here if name in _INHERITED or not name.startswith(_NOT_INHERITED)}
     return {**kept, "PYTHONPATH": str(TESTS), "PYTHONDONTWRITEBYTECODE": "1", **(extra or {})}
 
 
@@ -155,20 +157,29 @@ class Live:
             if stream is not None:
                 stream.close()
 
-    def line(self) -> str:
-        """Return the next line the child says."""
+    @contextlib.contextmanager
+    def _ended_when_late(self) -> Iterator[IO[bytes]]:
+        """Give what the child writes to; kill a child that takes too long. No thread is left: others fork, or count."""
         assert self.process.stdout is not None
         deadline = threading.Timer(DEADLINE_SECONDS, self.process.kill)
         deadline.start()
-        said = self.process.stdout.readline()
-        deadline.cancel()
+        try:
+            yield self.process.stdout
+        finally:
+            deadline.cancel()
+            deadline.join()
+
+    def line(self) -> str:
+        """Return the next line the child says."""
+        with self._ended_when_late() as pipe:
+            said = pipe.readline()
         assert said, "the child said nothing"
         return said.decode().strip()
 
     def take(self, size: int) -> bytes:
         """Return so many bytes that the child writes."""
-        assert self.process.stdout is not None
-        said = self.process.stdout.read(size)
+        with self._ended_when_late() as pipe:
+            said = pipe.read(size)
         assert len(said) == size, "the child wrote less"
         return said
 
@@ -201,13 +212,17 @@ class Live:
         _ptrace(_PTRACE_SEIZE, self.pid, 0)
 
     def wait_signalled(self, expected: signal.Signals) -> None:
-        """Wait until a traced child is about to get this signal; it is stopped then, with its memory as it was."""
+        """Wait until a traced child is about to get this signal; it is stopped then, with its memory as it was.
+
+        Others it gets: a terminal that changes its size tells everybody.
+        """
         for _ in range(DEADLINE_SECONDS * 100):
             pid, status = os.waitpid(self.pid, os.WNOHANG)
             if pid:
                 assert os.WIFSTOPPED(status), f"the child ended instead of stopping: {status:#x}"
-                assert os.WSTOPSIG(status) == expected
-                return
+                if os.WSTOPSIG(status) == expected:
+                    return
+                _ptrace(_PTRACE_CONT, self.pid, os.WSTOPSIG(status))
             time.sleep(0.01)
         raise AssertionError(f"the child never got {expected!r}")
 

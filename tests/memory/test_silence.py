@@ -237,7 +237,8 @@ def test_control():
 
     def output(names: str) -> str:
         command = [sys.executable, "-m", "pytest", "-l", "-vv", "-p", "no:cacheprovider", "test_it.py", "-k", names]
-        environment = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}  # whose import is most of the time
+        ours = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
+        environment = {**ours, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}  # whose import is most of the time
         done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
         assert done.returncode == 1, done.stdout + done.stderr
         return done.stdout
