@@ -1,13 +1,15 @@
 """A child with secrets that is about to end, and what is seen of them at that moment. Linux only: tracing.py."""
 
 import contextlib
+import os
 import subprocess
 from collections.abc import Iterator
 
 from observed import Memory
 from tracing import Traced
 
-MARK = bytes(range(60, 92))
+#: Looked for in other programs too, where letters in their order may be.
+MARK = os.urandom(32)
 SCENE = """
 from strongroom.process import FAULT_SIGNALS, TERMINATION_SIGNALS
 keys = children.locked_and_recorded()

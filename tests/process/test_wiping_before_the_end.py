@@ -24,12 +24,14 @@ OVERFLOW = {"x86_64": "50 eb fd", "aarch64": "e0 0f 1f f8 ff ff ff 17"}
 
 
 def overflow() -> str:
-    """Code that uses up the stack of the thread that runs it, without a word of Python."""
+    """Code that uses up the stack of the thread that runs it, which has 8 MiB at most, without a word of Python."""
     machine = os.uname().machine
     if machine not in OVERFLOW:
         pytest.skip("machine code that overflows a stack is only written for x86_64 and aarch64")
     return f"""
 import mmap
+_soft, hard = resource.getrlimit(resource.RLIMIT_STACK)
+resource.setrlimit(resource.RLIMIT_STACK, (8 << 20 if hard == resource.RLIM_INFINITY else min(8 << 20, hard), hard))
 room = mmap.mmap(-1, 4096, prot=7)
 room.write(bytes.fromhex({OVERFLOW[machine]!r}))
 run_over = ctypes.CFUNCTYPE(None)(ctypes.addressof(ctypes.c_char.from_buffer(room)))
