@@ -115,7 +115,7 @@ files = ["read(/proc/self/stat)" if {code} == errno.ENOENT else "read(/proc/swap
          "read(/proc/sys/vm/page-cluster)", "read(/proc/cpuinfo)", "read(/proc/self/pagemap)"]
 assert [one[1] for one in said] == files, said
 moved = region.page_out()
-assert moved[:3] == (4, 4, 4) or moved.after == 0, moved
+assert moved[:2] == (4, 4) and moved.after <= 4, moved  # all, none, or some of them: as many as the system likes
 assert moved.reason is None or "kept" in moved.reason, moved
 """)
 
@@ -127,7 +127,7 @@ deny("pread64", errno.EIO)
 assert told(lambda: vm.translate(region.address)) == ("SystemCallError", "read(/proc/self/pagemap)", errno.EIO)
 assert told(lambda: vm.translate(0, os.getppid()))[1] == f"read(/proc/{os.getppid()}/pagemap)"
 deny("read", errno.EIO)
-for ask in (vm.page_files, vm.clustering, vm.layout, lambda: vm.faults(1)):
+for ask in (vm.page_files, vm.clustering, vm.layout, lambda: vm.faults(os.getppid())):
     said = told(ask)
     assert said[0] == "SystemCallError" and said[1].startswith("read(/proc/") and said[2] == errno.EIO, said
 """)

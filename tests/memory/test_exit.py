@@ -5,7 +5,7 @@ import signal
 import pytest
 
 import needs
-from children import Live
+from children import DEADLINE_SECONDS, Live
 from observed import Memory
 
 #: The child keeps its buffer beyond all finalizers, and stops itself when the C library's exit handlers run, which is
@@ -76,7 +76,7 @@ def test_an_end_without_exit_wipes_nothing() -> None:
 def test_a_daemon_thread_may_hold_a_view() -> None:
     """Memory is wiped, not unmapped: a thread that still reads at exit does not crash the process."""
     with Live("""
-        buffer = LockedBuffer(1 << 20, backing="locked")
+        buffer = LockedBuffer(30_000, backing="locked")
         def read():
             with buffer.open() as view:
                 import hashlib
@@ -86,4 +86,4 @@ def test_a_daemon_thread_may_hold_a_view() -> None:
         time.sleep(0.05)
         sys.exit(5)
     """) as child:
-        assert child.process.wait(30) == 5
+        assert child.process.wait(DEADLINE_SECONDS) == 5
