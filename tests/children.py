@@ -78,9 +78,9 @@ class Result:
         return f"<exit code {self.code}>\n{self.out}{self.err}"
 
 
-#: What children do not inherit: our own settings, those by which a C library or Python overwrites what is freed, in which
+#: What children do not inherit: our own settings, those by which a C library or Python overwrites what is freed, where
 #: controls look for copies, and those that change what Python says on standard error (PYTHONDEVMODE, PYTHONWARNINGS,
-#: PYTHONFAULTHANDLER, FORCE_COLOR) or in how many pieces it says a line (PYTHONUNBUFFERED). A test that wants one sets it.
+#: PYTHONFAULTHANDLER, FORCE_COLOR) or in how many pieces it says a line (PYTHONUNBUFFERED). Who wants one sets it.
 _NOT_INHERITED = ("PYTEST", "STRONGROOM", "PYTHON", "FORCE_COLOR", "MALLOC_", "GLIBC_TUNABLES")
 #: What tells where Python is and finds things, and in which alphabet it writes.
 _INHERITED = ("PYTHONHOME", "PYTHONUSERBASE", "PYTHONPYCACHEPREFIX", "PYTHONUTF8", "PYTHONIOENCODING")

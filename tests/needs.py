@@ -28,7 +28,7 @@ def _may_lock(size: int) -> bool:
         return True
     memory = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     address = ctypes.c_void_p(ctypes.addressof(ctypes.c_char.from_buffer(memory)))
-    return bool(ctypes.CDLL(None).mlock(address, ctypes.c_size_t(size)) == 0)
+    return not ctypes.CDLL(None).mlock(address, ctypes.c_size_t(size))
 
 
 much_locked = pytest.mark.skipif(

@@ -55,7 +55,7 @@ def parent() -> Iterator[Parent]:
     """A parent that waits; the reader reads its ordinary and its locked memory, which it must, and no secret memory."""
     in_environment = secrets.token_hex(SIZE)
     env = {"SR_TRACER": in_environment, "PYTHONWARNINGS": "ignore"}
-    env["TMPDIR"] = "/tmp"  # where multiprocessing puts a socket, whose name may have 107 bytes; unix(7)
+    env["TMPDIR"] = needs.short_directory()  # for the socket of multiprocessing's fork server
     with Live(PARENT, env=env) as live:
         made = Parent(live, in_environment.encode())
         with Memory(live.pid) as memory:
