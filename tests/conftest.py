@@ -163,10 +163,14 @@ def chromium(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     """How to start it without a window and without a trace."""
     import shutil
 
+    import needs
+
     program = shutil.which("chromium") or shutil.which("google-chrome")
     if program is None:
         pytest.skip("needs Chromium: apt-get install chromium")
     return [
+        "env",
+        f"TMPDIR={needs.short_directory()}",  # where it has its socket
         program,
         "--headless",
         "--no-sandbox",

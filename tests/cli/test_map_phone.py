@@ -90,7 +90,7 @@ def look(chromium: list[str], tmp_path_factory: pytest.TempPathFactory) -> Look:
     frames = "".join(FRAME.format(width=WIDTH, height=HEIGHT, page=html.escape(text)) for text in texts)
     document.write_text(f'<!doctype html><meta charset="utf-8"><body style="margin:0">{frames}', encoding="utf-8")
     command = [*chromium, "--hide-scrollbars", f"--window-size=500,{HEIGHT}", f"--screenshot={shot}", "--dump-dom"]
-    done = subprocess.run([*command, document.as_uri()], capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run([*command, document.as_uri()], capture_output=True, text=True, timeout=300, check=True)
     titles = re.findall(r'<iframe[^>]* title="(\{[^"]*)"', done.stdout)
     told = [json.loads(html.unescape(title)) for title in titles]
     return Look(dict(zip(PROCESSES, told, strict=True)), pixels(shot.read_bytes())[:, :WIDTH])
