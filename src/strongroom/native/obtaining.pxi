@@ -114,22 +114,27 @@ cdef bint _is_lasting(const sr_error *error) noexcept:
 
 cdef int _create(Block block, bint is_secretmem, bint may_fall_back, unsigned required, sr_error *error) noexcept:
     """With a lock if there is one to be had, also where none is required."""
-    cdef unsigned wished = 1 << SR_STEP_LOCK & ~required
+    cdef unsigned lock = 1 << SR_STEP_LOCK
+    cdef unsigned of_locked = required | lock & ~_denied[<int>SR_BACKING_LOCKED]
+    cdef unsigned of_secretmem = required | lock & ~_denied[<int>SR_BACKING_SECRETMEM]
+    cdef bint is_more
     cdef int failed
+    if not is_secretmem:
+        is_more = of_locked != required
+    else:
+        is_more = of_secretmem != required or may_fall_back and of_locked != required
     block.purges = _purges  # before there is memory: what is wiped later than this counts as made before
     with nogil:
-        failed = _attempt(block, is_secretmem, may_fall_back, required, wished, error)
-        if failed and wished:
-            failed = _attempt(block, is_secretmem, may_fall_back, required, 0, error)
+        failed = _attempt(block, is_secretmem, may_fall_back, of_secretmem, of_locked, error)
+        if failed and is_more:
+            failed = _attempt(block, is_secretmem, may_fall_back, required, required, error)
     return failed
 
 
-cdef int _attempt(Block block, bint is_secretmem, bint may_fall_back, unsigned required, unsigned wished,
+cdef int _attempt(Block block, bint is_secretmem, bint may_fall_back, unsigned of_secretmem, unsigned of_locked,
                   sr_error *error) noexcept nogil:
     """*error keeps why there is no secret memory, if ordinary locked pages stand in for it."""
     cdef sr_error second
-    cdef unsigned of_locked = required | wished & ~_denied[<int>SR_BACKING_LOCKED]
-    cdef unsigned of_secretmem = required | wished & ~_denied[<int>SR_BACKING_SECRETMEM]
     cdef int failed
     if not is_secretmem:
         return _take(block, SR_BACKING_LOCKED, of_locked, error)
