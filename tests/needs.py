@@ -1,6 +1,7 @@
 """What a test may need of the system it runs on, as marks with a reason to skip."""
 
 import ctypes
+import functools
 import mmap
 import os
 import sys
@@ -18,12 +19,10 @@ closed_pages = pytest.mark.skipif(
     WINDOWS, reason="needs pages that stay locked while inaccessible: on Windows a closed buffer is readable"
 )
 
-#: More than any test here locks at a time that has this mark.
-_MUCH_SIZE = 4 << 20
 
-
-def _may_lock(size: int) -> bool:
-    """Whether this process may lock so much, by trying. Elsewhere than on Linux it is not asked."""
+@functools.cache
+def can_lock(size: int) -> bool:
+    """Whether the system locks so many bytes more for this process, tried. Elsewhere than on Linux it is not asked."""
     if not LINUX:
         return True
     memory = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
@@ -31,10 +30,18 @@ def _may_lock(size: int) -> bool:
     return not ctypes.CDLL(None).mlock(address, ctypes.c_size_t(size))
 
 
-much_locked = pytest.mark.skipif(
-    not _may_lock(_MUCH_SIZE),
-    reason=f"locks more than many systems allow: needs 'ulimit -l {_MUCH_SIZE >> 10}', or CAP_IPC_LOCK",
-)
+def lock_reason(size: int) -> str:
+    """Why a test that locks so many bytes is skipped; 64 KiB is all that Linux gave a user by itself before 5.16."""
+    return f"needs to lock {size // 1024:,} KiB: 'ulimit -l {size // 1024 + 64}', or CAP_IPC_LOCK"
+
+
+def locks(size: int) -> pytest.MarkDecorator:
+    """Skip a test where less may be locked."""
+    return pytest.mark.skipif(not can_lock(size), reason=lock_reason(size))
+
+
+#: More than any test here locks at a time that has this mark.
+much_locked = locks(4 << 20)
 
 #: A socket's name has at most 107 bytes (unix(7)): what multiprocessing, PostgreSQL and Chromium put below a directory
 #: for temporary files takes 40 of them.

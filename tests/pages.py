@@ -7,7 +7,6 @@ proc_pid_pagemap(5), proc_pid_mem(5), mprotect(2).
 
 import ctypes
 import errno
-import functools
 import mmap
 import os
 import sys
@@ -15,7 +14,6 @@ from typing import NamedTuple
 
 import pytest
 
-from observed import address_of
 from observed_linux import Mapping, mappings
 from strongroom import vm
 
@@ -98,19 +96,6 @@ def resident(address: int, size: int) -> int:
         file.seek(address // PAGE * 8)
         entries = memoryview(file.read(size // PAGE * 8)).cast("Q")
     return sum(entry >> 63 for entry in entries)
-
-
-@functools.cache
-def can_lock(size: int) -> bool:
-    """Whether the system locks so many bytes more for this process, tried."""
-    with mmap.mmap(-1, size) as tried:
-        return others_lock(address_of(tried), size) == 0
-
-
-def needs_locks(size: int) -> pytest.MarkDecorator:
-    """Skip a test where less may be locked; 64 KiB is all that Linux gave a user by itself before 5.16."""
-    reason = f"needs to lock {size // 1024:,} KiB: 'ulimit -l {size // 1024 + 64}', or root"
-    return pytest.mark.skipif(IS_LINUX and not can_lock(size), reason=reason)
 
 
 def content(address: int, size: int) -> bytes:

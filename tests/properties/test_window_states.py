@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, precondition, rule
 
+import needs
 import observed
 import pages
 import stores
@@ -29,8 +30,9 @@ STEPS = 30  # in one example
 EXAMPLES = WANTED_STEPS // STEPS + 1 if WANTED_STEPS else 4
 STORE_PAGES, WINDOW_PAGES, WORD = 6, 4, 8
 KINDS = [kind for kind in stores.KINDS if not stores._why_not(kind)]
-if not pages.can_lock(32 * PAGE):  # two stores, and their windows of secret memory
-    pytest.skip("needs to lock 128 KiB: 'ulimit -l 192', or root", allow_module_level=True)
+LOCKED_SIZE = 32 * PAGE  # two stores, and their windows of secret memory
+if not needs.can_lock(LOCKED_SIZE):
+    pytest.skip(needs.lock_reason(LOCKED_SIZE), allow_module_level=True)
 if not KINDS:
     pytest.skip("no physical pages here: memfd_secret, or a lock limit of a few pages", allow_module_level=True)
 

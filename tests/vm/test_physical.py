@@ -12,10 +12,11 @@ from typing import Any
 
 import pytest
 
+import needs
 import observed
 from hostile import HOSTILE, MARKER
 from observed import mapping_at
-from pages import PAGE, Index, letters, needs_locks, needs_proc
+from pages import PAGE, Index, letters, needs_proc
 from stores import booked, each_kind, filled, mark, numbers
 from strongroom import AccessError, DestroyedError, SecuredError, UnsupportedError, vm
 
@@ -23,7 +24,7 @@ pytestmark = needs_proc
 
 
 @each_kind()
-@needs_locks(80 * PAGE)
+@needs.locks(80 * PAGE)
 def test_a_store_of_many_windows(backing: str) -> None:
     """Eight windows' worth of pages through one window, each with what it held; books and system agree."""
     with filled(backing, 64) as store, vm.window(8 * PAGE) as window:

@@ -3,8 +3,8 @@
 import pytest
 
 from children import succeed
-from needs import linux
-from pages import PAGE, needs_locks
+from needs import linux, locks
+from pages import PAGE
 from stores import each_kind
 from strongroom import vm
 
@@ -123,7 +123,7 @@ def test_no_memory_for_the_books() -> None:
 
 
 @each_kind()
-@needs_locks(80 * PAGE)
+@locks(80 * PAGE)
 def test_no_mappings_left(backing: str) -> None:
     """vm.max_map_count reached: an error, no page where another was, and all is well when there is room again."""
     succeed(

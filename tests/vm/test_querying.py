@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
+import needs
 import observed
 import pages
 from pages import BASES, IS_LINUX, LETTERS, PAGE, Index, needs_proc
@@ -266,7 +267,7 @@ def test_probing_reads_the_listing_once(readings: list[int]) -> None:
 
 
 @needs_proc
-@pages.needs_locks(200 * PAGE)
+@needs.locks(200 * PAGE)
 def test_a_run_that_the_kernel_keeps_in_pieces_is_one_reading(readings: list[int]) -> None:
     """Other code's locks make hundreds of mappings of what is one run to strongroom."""
     with vm.allocate(400 * PAGE) as region:
