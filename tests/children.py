@@ -232,9 +232,9 @@ class Live:
         return self.process.wait(DEADLINE_SECONDS)
 
 
-def wait_for_state(pid: int, state: str) -> None:
+def wait_for_state(pid: int, state: str, patience_seconds: float = DEADLINE_SECONDS) -> None:
     """Wait until all threads of a process are in a state, ``T`` after a signal to stop; proc_pid_stat(5)."""
-    deadline = time.monotonic() + DEADLINE_SECONDS
+    deadline = time.monotonic() + patience_seconds
     while True:
         try:
             texts = [path.read_text("utf-8", "replace") for path in Path(f"/proc/{pid}/task").glob("*/stat")]

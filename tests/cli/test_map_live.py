@@ -20,7 +20,7 @@ import pytest
 import memoryrows as rows
 import needs
 import schemas
-from children import Live
+from children import Live, wait_for_state
 from memoryrows import MIB, PAGE
 from pages import needs_proc
 from strongroom import LockedBuffer
@@ -45,25 +45,12 @@ def picture(text: str) -> str:
     return "".join(re.findall(r"^  [0-9a-f]{12}  (.*)$", text, re.MULTILINE))
 
 
-def states(pid: int) -> set[str]:
-    """The states of a process's threads."""
-    found = set()
-    for thread in os.listdir(f"/proc/{pid}/task"):
-        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # one that has just ended
-            stat = Path(f"/proc/{pid}/task/{thread}/stat").read_text(encoding="utf-8", errors="replace")
-            found.add(stat.rpartition(")")[2].split()[0])
-    return found
-
-
 @contextlib.contextmanager
 def stopped(pid: int) -> Iterator[None]:
     """A process of which every thread stands still."""
     os.kill(pid, signal.SIGSTOP)
     try:
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        while states(pid) != {"T"}:
-            assert time.monotonic() < deadline, states(pid)
-            time.sleep(0.001)
+        wait_for_state(pid, "T", PATIENCE_SECONDS)
         yield
     finally:
         os.kill(pid, signal.SIGCONT)

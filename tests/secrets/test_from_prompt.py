@@ -16,7 +16,8 @@ if sys.platform == "win32":
 
 import termios
 
-from children import DEADLINE_SECONDS, _command, _environment
+import needs
+from children import DEADLINE_SECONDS, _command, _environment, wait_for_state
 from observed import Memory
 
 _TAKE_TERMINAL = """
@@ -84,17 +85,10 @@ class Terminal:
         nor does any program of Python's.
         """
         assert not self.echoes()
-        for _ in range(DEADLINE_SECONDS * 100):
-            try:
-                with open(f"/proc/{self.process.pid}/stat", encoding="utf-8", errors="replace") as file:
-                    state = file.read().rpartition(")")[2].split()[0]
-            except FileNotFoundError:  # a system that has no such files
-                time.sleep(0.5)
-                return
-            if state == "S":
-                return
-            time.sleep(0.01)
-        raise AssertionError("the child does not wait")
+        if needs.LINUX:
+            wait_for_state(self.process.pid, "S")
+        else:
+            time.sleep(0.5)
 
     def line(self) -> str:
         """Return the next line of standard output."""
