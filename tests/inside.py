@@ -10,6 +10,8 @@ if sys.platform != "win32":
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from threading import Thread
     from typing import Any, NoReturn
 
 
@@ -56,6 +58,24 @@ def limit_locks(size: int) -> None:
     nothing = bytes(24)  # effective, permitted and inheritable, twice 32 bits each
     if ctypes.CDLL(None, use_errno=True).syscall(number, header, nothing) != 0:
         raise OSError(ctypes.get_errno(), "capset")
+
+
+def once_a_thread_waits(act: "Callable[[], object]") -> "Thread":
+    """Have a thread do something as soon as another one waits at the lock limit, however long that takes to begin."""
+    import threading
+    import time
+
+    from strongroom import _native
+
+    def look() -> None:
+        while not _native.bells():
+            time.sleep(0.01)
+        time.sleep(0.1)
+        act()
+
+    looking = threading.Thread(target=look, daemon=True)
+    looking.start()
+    return looking
 
 
 def skip(reason: str) -> "NoReturn":

@@ -38,14 +38,6 @@ def wait_in_thread(attempt):
         thread.join({PROMPT_SECONDS})
         return answer[0]
     return outcome
-def once_it_waits(act):
-    "Have a thread do something as soon as another one waits, however long that takes to begin."
-    def look():
-        while not waiting._bells:
-            time.sleep(0.01)
-        time.sleep(0.1)
-        act()
-    threading.Thread(target=look, daemon=True).start()
 def is_locked(buffer):
     with buffer.open("rw") as view:
         view[0] = 1

@@ -171,13 +171,7 @@ with victim.open() as view:
     place = address_of(view)
 from strongroom.buffers import waiting
 waiting.POLL_SECONDS = 60
-def give():
-    while not waiting._bells:
-        time.sleep(0.01)
-    time.sleep(0.1)
-    victim.destroy()
-giver = threading.Thread(target=give)
-giver.start()
+giver = children.once_a_thread_waits(victim.destroy)
 begun = time.monotonic()
 made = LockedBuffer(32, backing={backing!r}, policy=Policy(wait_seconds=50))
 told["seconds"] = time.monotonic() - begun

@@ -119,7 +119,7 @@ def test_ctrl_c_ends_the_wait() -> None:
     """KeyboardInterrupt in the thread that waits, promptly, and nothing is left of the wait."""
     got = told("""
 waiting.POLL_SECONDS = 60
-once_it_waits(lambda: os.kill(os.getpid(), signal.SIGINT))
+children.once_a_thread_waits(lambda: os.kill(os.getpid(), signal.SIGINT))
 told["seconds"], told["error"] = timed(another)
 told["bells"] = len(waiting._bells)
 told["locked_size"] = observed.status_size("VmLck")
@@ -138,7 +138,7 @@ def test_a_handler_that_returns_does_not_end_the_wait() -> None:
     got = told("""
 waiting.POLL_SECONDS = 60
 signal.signal(signal.SIGALRM, lambda *_: (told.update(heard=True), kept.pop().destroy()))
-once_it_waits(lambda: os.kill(os.getpid(), signal.SIGALRM))
+children.once_a_thread_waits(lambda: os.kill(os.getpid(), signal.SIGALRM))
 told["seconds"], made = timed(another)
 told["locked"] = is_locked(made)
 """)

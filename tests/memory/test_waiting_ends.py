@@ -15,14 +15,6 @@ START = f"""
 children.limit_locks({LIMIT})
 told = {{}}
 kept = [LockedBuffer(32, backing="locked", isolated=True) for _ in range({LIMIT // 4096})]
-def once_it_waits(act):
-    "Have a thread do something as soon as this one waits, however long that takes to begin."
-    def look():
-        while not strongroom._native.bells():
-            time.sleep(0.01)
-        time.sleep(0.1)
-        act()
-    threading.Thread(target=look, daemon=True).start()
 """
 LAYOUTS = [("shared pages", False), ("own pages", True)]
 
@@ -93,7 +85,7 @@ def fork(*_):
         children_of_mine.append(pid)
         kept.pop().destroy()
 signal.signal(signal.SIGALRM, fork)
-once_it_waits(lambda: os.kill(os.getpid(), signal.SIGALRM))
+children.once_a_thread_waits(lambda: os.kill(os.getpid(), signal.SIGALRM))
 try:
     policy = Policy(wait_seconds=50, on_shortfall={word!r})
     made = LockedBuffer(600, backing="locked", isolated={isolated}, policy=policy)
@@ -111,7 +103,7 @@ told["state"] = made.guarantees()["LOCKED"].state
 def test_a_purge_while_it_waits() -> None:
     """What is made after the purge works: the buffer that waited is such a one."""
     got = told("""
-once_it_waits(lambda: (purge(), kept.pop().destroy()))
+children.once_a_thread_waits(lambda: (purge(), kept.pop().destroy()))
 made = LockedBuffer(600, backing="locked", policy=Policy(wait_seconds=50))
 made.copy_from(b"after")
 told["content"] = bytes(made.open().__enter__()[:5]).decode()

@@ -261,7 +261,6 @@ def test_at_the_lock_limit(size: int) -> None:
 def test_waiting_at_the_lock_limit() -> None:
     """A policy that waits waits here too, and is rung when the memory comes back."""
     out = succeed("""
-        from strongroom.buffers import waiting
         configure(policy=Policy(wait_seconds=50))
         secret = Secret.random(5)
         with secret.open():
@@ -270,11 +269,9 @@ def test_waiting_at_the_lock_limit() -> None:
         buffer = LockedBuffer(5000, isolated=True)  # what the file and the room need
         given_back = []
         def give_back():
-            while not waiting._bells:               # until the other one waits
-                time.sleep(0.01)
             given_back.append(time.monotonic())
             buffer.destroy()
-        threading.Thread(target=give_back, daemon=True).start()
+        children.once_a_thread_waits(give_back)
         with secret.as_file() as path:
             print(os.stat(path).st_size, time.monotonic() - given_back[0] < 40)
     """)
