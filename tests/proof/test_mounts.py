@@ -68,7 +68,7 @@ _PIECES = st.sampled_from(b" |\n|-|:|/|\\|\\040|\\400|,|=|\0|\xff|\r|\x85|0|7:0|
 _GARBAGE = st.one_of(st.binary(max_size=200), st.lists(_PIECES, max_size=40).map(b"".join))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(before=_GARBAGE, after=_GARBAGE)
 @example(before=b"1 0 0:1 /", after=b"1 0 0:1 / / rw -")
 @example(before=b"1 0 0:1 / / rw - ", after=b"1 0 0:1 / / rw - ext4")

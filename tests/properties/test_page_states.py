@@ -11,7 +11,7 @@ import os
 import sys
 
 import pytest
-from hypothesis import HealthCheck, Phase, settings
+from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, precondition, rule
 
@@ -263,9 +263,6 @@ TestPages = Pages.TestCase
 TestPages.settings = settings(
     max_examples=EXAMPLES,
     stateful_step_count=STEPS,
-    deadline=None,
-    database=None,
     derandomize=True,
     phases=[Phase.generate],  # shrinking takes minutes with a listing after each step; add Phase.shrink by hand
-    suppress_health_check=[HealthCheck.too_slow],
 )

@@ -245,7 +245,7 @@ _LINE = st.lists(st.one_of(_BYTES, st.binary(max_size=8)), min_size=6, max_size=
 
 
 @needs.linux
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(before=_GARBAGE, line=st.one_of(_LINE, _GARBAGE), after=_GARBAGE)
 @example(before=b"", line=b"1 0 0:1 / / rw - ext4 /dev/\0 rw", after=b"")
 @example(before=b"9" * 5000 + b" 0 0:1 / / rw - ext4 x rw", line=b"", after=b"")

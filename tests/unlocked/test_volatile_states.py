@@ -289,8 +289,6 @@ def run_machine(backing: vanishing.Kind, **changed: Any) -> None:
             settings=settings(
                 max_examples=EXAMPLES[backing],
                 stateful_step_count=STEPS,
-                deadline=None,
-                database=None,
                 derandomize=not WANTED_STEPS,
                 phases=[Phase.generate, Phase.shrink] if WANTED_STEPS else [Phase.generate],
                 suppress_health_check=list(HealthCheck),
